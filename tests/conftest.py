@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests; `tests/support/__init__.py` says how to use them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import RedisBinary, RedisCluster, RedisOrigin, RedisServer, require_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+@pytest.fixture(scope="session", params=["bundled", "system"])
+def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
+    """The redis-server program under test: the bundled one, then the system's."""
+    origin: RedisOrigin = request.param
+    return require_redis(origin)
+
+
+@pytest.fixture(scope="session")
+def _shared_server(redis_binary: RedisBinary) -> Iterator[RedisServer]:
+    with RedisServer(redis_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster(redis_binary: RedisBinary) -> Iterator[RedisCluster]:
+    with RedisCluster(redis_binary) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_server(_shared_server: RedisServer) -> RedisServer:
+    """The shared server, emptied; a test that breaks its server uses `start_redis` instead."""
+    _shared_server.flush()
+    return _shared_server
+
+
+@pytest.fixture
+def redis_cluster(_shared_cluster: RedisCluster) -> RedisCluster:
+    """The shared cluster of three primaries, emptied."""
+    _shared_cluster.flush()
+    return _shared_cluster
+
+
+@pytest.fixture
+def start_redis(redis_binary: RedisBinary) -> Iterator[Callable[..., RedisServer]]:
+    """A function that starts a server of the test's own with the given configuration."""
+    with ExitStack() as servers:
+
+        def start(config: Mapping[str, str] | None = None) -> RedisServer:
+            return servers.enter_context(RedisServer(redis_binary, config))
+
+        yield start

@@ -1,0 +1,49 @@
+"""What the tests stand on: real Redis servers, waiting without sleeping, other programs.
+
+Import from here; fixtures come from `tests/conftest.py` without an import.
+
+    eventually(condition, timeout=5)              poll until truthy, in synchronous tests
+    await eventually_async(condition, timeout=5)  the same in asynchronous ones; may be a coroutine function
+    free_port()                                   a free TCP port on 127.0.0.1
+    require_tool("grpcurl")                       its path; skips aloud without it, fails with CI=true
+    redis_binaries()                              the redis-server programs here: bundled (6.2), system
+
+    with RedisServer(binary, {"maxmemory": "2mb"}) as server:   a server of one's own
+        server.url, server.socket_url             redis://127.0.0.1:<port>, unix:///<path>
+        server.port, server.socket_path           the same in parts
+        server.client()                           a synchronous redis.Redis; use `with`
+        server.start(), .stop(), .kill(), .restart(), .pause() (SIGSTOP), .resume(), .flush()
+        server.running, server.pid, server.log(), server.directory
+    with RedisCluster(binary) as cluster:         three primaries, joined and answering
+        cluster.addresses, .nodes (RedisServers), .client(), .owner("key"), .flush()
+
+Fixtures; each test that uses one runs twice, on the bundled and on the system server:
+
+    redis_server    the session's shared RedisServer, emptied before the test; never stop or pause it
+    start_redis     start_redis({"maxmemory": "2mb"}) gives a RedisServer of the test's own, to break at will
+    redis_cluster   the session's shared RedisCluster, emptied before the test; never stop or pause it
+    redis_binary    the RedisBinary under test
+"""
+
+from __future__ import annotations
+
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.redis_binaries import RedisBinary, RedisOrigin, redis_binaries, require_redis
+from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_server import RedisServer
+from tests.support.tools import require_tool
+from tests.support.waiting import eventually, eventually_async
+
+__all__ = [
+    "LOOPBACK",
+    "RedisBinary",
+    "RedisCluster",
+    "RedisOrigin",
+    "RedisServer",
+    "eventually",
+    "eventually_async",
+    "free_port",
+    "redis_binaries",
+    "require_redis",
+    "require_tool",
+]

@@ -1,0 +1,67 @@
+"""Waiting on a condition, so that no test sleeps for a guessed time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+_INTERVAL = 0.005
+
+
+def eventually(condition: Callable[[], T], *, timeout: float = 5.0) -> T:
+    """Poll until the condition is truthy and return what it gave; for code without an event loop.
+
+    Args:
+        condition: Called again and again; an exception it raises passes through.
+        timeout: Seconds before giving up.
+
+    Raises:
+        AssertionError: The condition stayed falsy for the whole time.
+    """
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        _check(deadline, condition, value, timeout)
+        time.sleep(_INTERVAL)
+    return value
+
+
+async def eventually_async(condition: Callable[[], T | Awaitable[T]], *, timeout: float = 5.0) -> T:  # noqa: ASYNC109
+    """Poll like `eventually` while the event loop goes on; the condition may be a coroutine function.
+
+    Args:
+        condition: Called again and again, and awaited if it answers with an awaitable.
+        timeout: Seconds before giving up; a single call that hangs is cancelled then too.
+
+    Raises:
+        AssertionError: The condition stayed falsy for the whole time.
+    """
+    deadline = time.monotonic() + timeout
+    while not (value := await _ask(condition, deadline)):
+        _check(deadline, condition, value, timeout)
+        await asyncio.sleep(_INTERVAL)
+    return value
+
+
+async def _ask(condition: Callable[[], T | Awaitable[T]], deadline: float) -> T:
+    answer = condition()
+    if not inspect.isawaitable(answer):
+        return answer
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await answer
+    except TimeoutError as error:
+        message = f"a call of {condition!r} did not answer in time"
+        raise AssertionError(message) from error
+
+
+def _check(deadline: float, condition: object, value: object, timeout: float) -> None:
+    if time.monotonic() > deadline:
+        message = f"{condition!r} still gave {value!r} after {timeout} s"
+        raise AssertionError(message)
