@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -83,6 +84,23 @@ def judge_rotation(
     return RotationVerdict.REUSED
 
 
+def encode_cursor(kind: str, *parts: str) -> str:
+    """An opaque page token that says where a page of this kind of listing ended."""
+    raw = "\0".join((kind, *parts)).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_cursor(kind: str, page_token: str) -> tuple[str, ...] | None:
+    """Read a page token of this kind back; ``None`` if this service did not make it."""
+    try:
+        raw = base64.urlsafe_b64decode(page_token + "=" * (-len(page_token) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return None
+    told, *parts = raw.split("\0")
+    authentic = told == kind and encode_cursor(kind, *parts) == page_token
+    return tuple(parts) if authentic else None
+
+
 @dataclass(frozen=True, slots=True)
 class PageCursor:
     """Where a page of sessions ended: the last session's activity and id."""
@@ -92,24 +110,18 @@ class PageCursor:
 
     def encode(self) -> str:
         """The cursor as an opaque page token."""
-        raw = f"{self.last_active_ms}.{self.session_id}".encode()
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return encode_cursor("session", str(self.last_active_ms), self.session_id)
 
     @classmethod
     def decode(cls, page_token: str) -> PageCursor | None:
         """Read a page token back; ``None`` if this service did not make it."""
-        try:
-            raw = base64.urlsafe_b64decode(page_token + "=" * (-len(page_token) % 4)).decode()
-            active, _, session_id = raw.partition(".")
-            cursor = cls(int(active), session_id)
-        except (binascii.Error, ValueError):
-            return None
-        return cursor if cursor.encode() == page_token else None
+        match decode_cursor("session", page_token):
+            case (active, session_id) if re.fullmatch(r"[0-9]{1,15}", active):
+                return cls(int(active), session_id)
+        return None
 
 
-def newest_first(
-    activity: Iterable[tuple[str, int]], after: PageCursor | None
-) -> list[tuple[str, int]]:
+def newest_first(activity: Iterable[tuple[str, int]], after: PageCursor | None) -> list[tuple[str, int]]:
     """Order ``(session_id, last_active_ms)`` by newest activity, from after the cursor on."""
     ordered = sorted(((active, sid) for sid, active in activity), reverse=True)
     return [

@@ -7,7 +7,7 @@ each has the effect of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from session_service.domain.events import AuditEvent
@@ -141,9 +141,19 @@ class UserWriter(Protocol):
         """
 
     async def set_password(
-        self, user_id: str, password_hash: str, *, end_sessions: bool, keep: str | None = None
+        self,
+        user_id: str,
+        password_hash: str,
+        *,
+        expected: str | None = None,
+        end_sessions: bool,
+        keep: str | None = None,
     ) -> UserChange | None:
-        """Replace the password hash and end the sessions, all or all but ``keep``, if asked."""
+        """Replace the password hash and end the sessions, all or all but ``keep``, if asked.
+
+        Raises:
+            InvalidCredentials: ``expected`` is given and is not the user's hash any more.
+        """
 
     async def replace_hash(self, user_id: str, old: str, new: str) -> bool:
         """Swap the hash of the same password for a stronger one; ``False`` if it changed."""
@@ -167,8 +177,8 @@ class AttemptStore(Protocol):
         Counting and judging are one step, so that parallel guesses cannot pass the limit.
         """
 
-    async def give_back(self, scope: str, subjects: Iterable[str]) -> None:
-        """Uncount one attempt of each subject: it turned out not to be a failure."""
+    async def give_back(self, scope: str, subject: str) -> None:
+        """Uncount one attempt: it turned out not to be a failure."""
 
     async def clear(self, scope: str, subject: str) -> None:
         """Forget the attempts of a subject."""

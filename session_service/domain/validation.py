@@ -18,7 +18,7 @@ from dataclasses import fields
 
 from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Device
-from session_service.domain.policy import PageCursor, normalise_username
+from session_service.domain.policy import PageCursor, decode_cursor, normalise_username
 
 MAX_USERNAME = 128
 MIN_PASSWORD = 8
@@ -40,6 +40,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9._~@|:+-]{1,128}")
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _ROLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
+_NOT_A_PAGE_TOKEN = "must be a next_page_token of an earlier answer"
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -109,9 +110,7 @@ class Checker:
             self.wrong(field, f"must be at most {MAX_ROLES} roles")
         for position, role in enumerate(values[:MAX_ROLES]):
             if not _ROLE.fullmatch(role):
-                self.wrong(
-                    f"{field}[{position}]", "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -"
-                )
+                self.wrong(f"{field}[{position}]", "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
 
     def device(self, field: str, device: Device) -> None:
         """Printable fields within their lengths, an IP address that is one, 4 KiB in all."""
@@ -139,8 +138,16 @@ class Checker:
         """The cursor of a page token of ours; ``None`` for the first page."""
         cursor = PageCursor.decode(value) if value else None
         if value and cursor is None:
-            self.wrong(field, "must be a next_page_token of an earlier answer")
+            self.wrong(field, _NOT_A_PAGE_TOKEN)
         return cursor
+
+    def user_page_token(self, field: str, value: str) -> str:
+        """The name after which the page of users begins; empty for the first page."""
+        after = decode_cursor("user", value) if value else ("",)
+        if after is None or len(after) != 1:
+            self.wrong(field, _NOT_A_PAGE_TOKEN)
+            return ""
+        return after[0]
 
 
 def _printable(value: str) -> bool:

@@ -1,0 +1,87 @@
+"""Slows a password guesser without letting him lock the owner out (ASVS 6.3.1).
+
+Three counters, each in a fixed window, taken *before* the password is hashed so that parallel
+guesses cannot pass, and given back when the password was right:
+
+* account and address: a guesser at one place;
+* address: one place trying many accounts (password spraying);
+* account: many places trying one account. A device that has logged in to the account before
+  is not held to this one, so a distributed guesser cannot keep the owner out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from session_service.domain.errors import TooManyAttempts
+from session_service.domain.ports import AttemptStore
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottlePolicy:
+    """How many failed attempts each counter allows per window.
+
+    Args:
+        per_account_and_address: attempts for one account from one address.
+        per_address: attempts from one address for whatever accounts.
+        per_account: attempts for one account from unknown devices anywhere.
+        window: seconds.
+    """
+
+    per_account_and_address: int = 10
+    per_address: int = 100
+    per_account: int = 100
+    window: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """Who is tried from where.
+
+    Args:
+        username: normalised.
+        ip_address: the true client address, or empty where it is not known.
+        known_device: the account has been logged in to from this device before.
+    """
+
+    username: str
+    ip_address: str
+    known_device: bool = False
+
+
+class LoginThrottle:
+    """Counts login attempts against a policy."""
+
+    def __init__(self, attempts: AttemptStore, policy: ThrottlePolicy) -> None:
+        self._attempts = attempts
+        self._policy = policy
+
+    async def take(self, attempt: LoginAttempt) -> None:
+        """Count the attempt on each counter it falls under, up to the first that is full.
+
+        The narrowest comes first: one place uses up its own counter long before the account's.
+
+        Raises:
+            TooManyAttempts: with the time until that counter's window ends.
+        """
+        for scope, subject, limit in self._counters(attempt):
+            wait_ms = await self._attempts.take(scope, subject, limit, self._policy.window)
+            if wait_ms:
+                raise TooManyAttempts(retry_after=wait_ms / 1000)
+
+    async def succeeded(self, attempt: LoginAttempt) -> None:
+        """Give the attempt back: the password was right, and the owner starts afresh."""
+        pair, *others = self._counters(attempt)
+        await self._attempts.clear(pair[0], pair[1])
+        for scope, subject, _ in others:
+            await self._attempts.give_back(scope, subject)
+
+    def _counters(self, attempt: LoginAttempt) -> Iterator[tuple[str, str, int]]:
+        policy = self._policy
+        pair = f"{attempt.username}\0{attempt.ip_address}\0{attempt.known_device}"
+        yield "account_address", pair, policy.per_account_and_address
+        if attempt.ip_address:
+            yield "address", attempt.ip_address, policy.per_address
+        if not attempt.known_device:
+            yield "account", attempt.username, policy.per_account
