@@ -592,18 +592,20 @@ class CreateSessionRequest(_message.Message):
     """The user's id, 1–128 characters of `A-Za-z0-9._~@|:+-`. Required."""
     username: _builtins.str
     """The user's name, for people to read: 1–128 characters, with no whitespace and
-    no control characters. Required.
+    no control characters. Required; for a user in the directory, the name there
+    takes its place.
     """
     request_id: _builtins.str
     """Chosen by the caller to make a retry safe, at most 64 printable ASCII
-    characters; a UUID will do. A repetition for the same user within 60 seconds
-    gives the session that the first one began. Optional; without it, every call
-    begins a session of its own.
+    characters without spaces; a UUID will do. A repetition for the same user
+    within 60 seconds gives the session that the first one began. Optional;
+    without it, every call begins a session of its own.
     """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The user's roles in this session: at most 32, each 1–64 characters of
-        `A-Za-z0-9._:-`. Duplicates count once.
+        `A-Za-z0-9._:-`. Duplicates count once. For a user in the directory, the roles
+        there take their place.
         """
 
     @_builtins.property
@@ -718,9 +720,12 @@ class GetStatsResponse(_message.Message):
     CREATED_SESSIONS_FIELD_NUMBER: _builtins.int
     ENDED_SESSIONS_FIELD_NUMBER: _builtins.int
     active_sessions: _builtins.int
-    """How many sessions were alive at `counted_time`."""
+    """How many sessions are alive: as counted exactly at `counted_time`, plus those
+    begun and less those ended since. Sessions that have expired since then count
+    until the next time.
+    """
     users: _builtins.int
-    """How many users were in the directory at `counted_time`."""
+    """How many users are in the directory."""
     created_sessions: _builtins.int
     """How many sessions have begun since the store was first used. Grows without
     bound, hence 64 bits (a string in JSON).
@@ -731,8 +736,8 @@ class GetStatsResponse(_message.Message):
     """
     @_builtins.property
     def counted_time(self) -> _timestamp_pb2.Timestamp:
-        """When `active_sessions` and `users` were last counted. Not set where they have
-        not been counted yet, and both are 0.
+        """When the live sessions were last counted exactly, at the end of a sweep. Not
+        set before the first one.
         """
 
     def __init__(

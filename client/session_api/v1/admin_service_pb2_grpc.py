@@ -35,8 +35,9 @@ class AdminServiceStub:
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 
@@ -122,8 +123,9 @@ class AdminServiceServicer:
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 
@@ -218,15 +220,17 @@ class AdminServiceServicer:
 
         Fails with UNAUTHENTICATED (INVALID_CREDENTIALS) where the user is in the
         directory and disabled, and FAILED_PRECONDITION (SESSION_LIMIT_REACHED). To
-        retry safely after a lost reply, set `request_id`.
+        retry safely after a lost reply, set `request_id`; where the session that was
+        begun under it has ended since, the retry fails with UNAUTHENTICATED
+        (SESSION_ENDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Answers with the service's figures. Cheap: they were counted before, and
-        `counted_time` says when.
+        """Answers with the service's figures. Cheap: nothing is counted for the call,
+        so it may be polled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -327,8 +331,9 @@ class AdminService:
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 

@@ -36,8 +36,9 @@ class AdminServiceStub:
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 
@@ -93,11 +94,13 @@ class AdminServiceStub:
 
     Fails with UNAUTHENTICATED (INVALID_CREDENTIALS) where the user is in the
     directory and disabled, and FAILED_PRECONDITION (SESSION_LIMIT_REACHED). To
-    retry safely after a lost reply, set `request_id`.
+    retry safely after a lost reply, set `request_id`; where the session that was
+    begun under it has ended since, the retry fails with UNAUTHENTICATED
+    (SESSION_ENDED).
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetStatsRequest, _admin_service_pb2.GetStatsResponse]
-    """Answers with the service's figures. Cheap: they were counted before, and
-    `counted_time` says when.
+    """Answers with the service's figures. Cheap: nothing is counted for the call,
+    so it may be polled.
     """
     CleanUpSessions: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CleanUpSessionsRequest, _admin_service_pb2.CleanUpSessionsResponse]
     """Removes index entries whose sessions have expired, in small batches. The
@@ -116,8 +119,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 
@@ -170,11 +174,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Fails with UNAUTHENTICATED (INVALID_CREDENTIALS) where the user is in the
     directory and disabled, and FAILED_PRECONDITION (SESSION_LIMIT_REACHED). To
-    retry safely after a lost reply, set `request_id`.
+    retry safely after a lost reply, set `request_id`; where the session that was
+    begun under it has ended since, the retry fails with UNAUTHENTICATED
+    (SESSION_ENDED).
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetStatsRequest, _admin_service_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Answers with the service's figures. Cheap: they were counted before, and
-    `counted_time` says when.
+    """Answers with the service's figures. Cheap: nothing is counted for the call,
+    so it may be polled.
     """
     CleanUpSessions: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CleanUpSessionsRequest, _admin_service_pb2.CleanUpSessionsResponse]  # type: ignore[assignment]
     """Removes index entries whose sessions have expired, in small batches. The
@@ -192,8 +198,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. RPCs on a user fail with
-    NOT_FOUND (USER_NOT_FOUND) where there is no such user. A request may have at
+    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
+    (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
     """
 
@@ -310,7 +317,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with UNAUTHENTICATED (INVALID_CREDENTIALS) where the user is in the
         directory and disabled, and FAILED_PRECONDITION (SESSION_LIMIT_REACHED). To
-        retry safely after a lost reply, set `request_id`.
+        retry safely after a lost reply, set `request_id`; where the session that was
+        begun under it has ended since, the retry fails with UNAUTHENTICATED
+        (SESSION_ENDED).
         """
 
     @_abc_1.abstractmethod
@@ -319,8 +328,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetStatsResponse, _abc.Awaitable[_admin_service_pb2.GetStatsResponse]]:
-        """Answers with the service's figures. Cheap: they were counted before, and
-        `counted_time` says when.
+        """Answers with the service's figures. Cheap: nothing is counted for the call,
+        so it may be polled.
         """
 
     @_abc_1.abstractmethod

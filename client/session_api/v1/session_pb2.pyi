@@ -37,7 +37,7 @@ class User(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     CREATED_TIME_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """Stable identifier, never reused and never changed: 1–128 characters of
+    """Stable identifier that never changes: 1–128 characters of
     `A-Za-z0-9._~@|:+-`. The `sub` claim of this user's access tokens.
     """
     username: _builtins.str
@@ -111,7 +111,8 @@ class DeviceInfo(_message.Message):
     ip_address: _builtins.str
     """IPv4 or IPv6 address of the end user, in text form without port or zone: at
     most 45 characters. To be set by a backend that logs users in on their
-    behalf; where it is empty, the address of the caller's connection counts.
+    behalf; where a Login leaves it empty, the address of the caller's connection
+    counts.
     """
     def __init__(
         self,
@@ -158,7 +159,8 @@ class Session(_message.Message):
     """The user's name when the session was created."""
     ip_address: _builtins.str
     """Address the session was created from: `device.ip_address` where the caller
-    gave it, else the address of the caller's connection.
+    gave it, else, for a Login, the address of the caller's connection. Empty where
+    it is not known.
     """
     current: _builtins.bool
     """True for the session that the request itself was made with. Always false in

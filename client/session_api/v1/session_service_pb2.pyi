@@ -36,14 +36,14 @@ class LoginRequest(_message.Message):
     case folding. Required.
     """
     password: _builtins.str
-    """The user's password, 8–256 characters, verified exactly as received: not
-    trimmed, normalised or shortened. Required.
+    """The user's password, at most 256 characters, verified exactly as received:
+    not trimmed, normalised or shortened. Required.
     """
     request_id: _builtins.str
     """Chosen by the caller to make a retry safe, at most 64 printable ASCII
-    characters; a UUID will do. A repetition with the same credentials within
-    60 seconds gives the session that the first one began. Optional; without it,
-    every call begins a session of its own.
+    characters without spaces; a UUID will do. A repetition with the same
+    credentials within 60 seconds gives the session that the first one began.
+    Optional; without it, every call begins a session of its own.
     """
     @_builtins.property
     def device(self) -> _session_pb2.DeviceInfo:
@@ -467,8 +467,8 @@ class ChangePasswordRequest(_message.Message):
     NEW_PASSWORD_FIELD_NUMBER: _builtins.int
     KEEP_OTHER_SESSIONS_FIELD_NUMBER: _builtins.int
     current_password: _builtins.str
-    """The password to be replaced, as proof that the caller is the user: 8–256
-    characters. Required.
+    """The password to be replaced, as proof that the caller is the user: at most
+    256 characters. Required.
     """
     new_password: _builtins.str
     """The password to be set: 8–256 characters, taken exactly as they are, and not

@@ -113,7 +113,8 @@ class SessionServiceServicer:
         (SESSION_LIMIT_REACHED) and RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS,
         OVERLOADED). Where the user has `max_sessions` sessions and the service is
         configured to evict, the oldest one ends. To retry safely after a lost
-        reply, set `request_id`.
+        reply, set `request_id`; where the session that was begun under it has ended
+        since, the retry fails with UNAUTHENTICATED (SESSION_ENDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,8 @@ class SessionServiceStub:
     (SESSION_LIMIT_REACHED) and RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS,
     OVERLOADED). Where the user has `max_sessions` sessions and the service is
     configured to evict, the oldest one ends. To retry safely after a lost
-    reply, set `request_id`.
+    reply, set `request_id`; where the session that was begun under it has ended
+    since, the retry fails with UNAUTHENTICATED (SESSION_ENDED).
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshTokenRequest, _session_service_pb2.RefreshTokenResponse]
     """Exchanges a refresh token for a new access token and the next refresh token.
@@ -132,7 +133,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     (SESSION_LIMIT_REACHED) and RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS,
     OVERLOADED). Where the user has `max_sessions` sessions and the service is
     configured to evict, the oldest one ends. To retry safely after a lost
-    reply, set `request_id`.
+    reply, set `request_id`; where the session that was begun under it has ended
+    since, the retry fails with UNAUTHENTICATED (SESSION_ENDED).
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshTokenRequest, _session_service_pb2.RefreshTokenResponse]  # type: ignore[assignment]
     """Exchanges a refresh token for a new access token and the next refresh token.
@@ -213,7 +215,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         (SESSION_LIMIT_REACHED) and RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS,
         OVERLOADED). Where the user has `max_sessions` sessions and the service is
         configured to evict, the oldest one ends. To retry safely after a lost
-        reply, set `request_id`.
+        reply, set `request_id`; where the session that was begun under it has ended
+        since, the retry fails with UNAUTHENTICATED (SESSION_ENDED).
         """
 
     @_abc_1.abstractmethod
