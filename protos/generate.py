@@ -36,9 +36,6 @@ HEADER = "# Generated from protos/session/v1 by `make proto`. Do not edit.\n"
 # Elsewhere it is the proto package and stays.
 PYTHON_MODULE = re.compile(r"\bsession\.v1(?= import \w+_pb2\b|\.\w+_pb2\b)")
 
-# The path of `FileDescriptorProto.dependency` in source info.
-DEPENDENCY_FIELD = 3
-
 
 def main() -> None:
     """Writes all generated files, replacing the ones there are."""
@@ -73,11 +70,9 @@ def _compile() -> FileDescriptorSet:
 
 
 def _without_annotations(full: FileDescriptorSet) -> FileDescriptorSet:
-    """A copy that neither uses nor holds the ``google.api`` protos."""
+    """A copy whose own files do not use the ``google.api`` protos."""
     plain = FileDescriptorSet()
-    plain.file.extend(file for file in full.file if not file.name.startswith(STRIPPED_PREFIX))
-    # This process never imports the annotations, so to it they are unknown fields.
-    plain.DiscardUnknownFields()
+    plain.CopyFrom(full)
     for file in plain.file:
         if file.name.startswith(OWN_PREFIX):
             _strip(file)
@@ -85,15 +80,11 @@ def _without_annotations(full: FileDescriptorSet) -> FileDescriptorSet:
 
 
 def _strip(file: FileDescriptorProto) -> None:
-    kept = [name for name in file.dependency if not name.startswith(STRIPPED_PREFIX)]
-    file.dependency[:] = kept
+    file.dependency[:] = [name for name in file.dependency if not name.startswith(STRIPPED_PREFIX)]
     for service in file.service:
         for method in service.method:
+            # The annotation is the only option our methods have.
             method.ClearField("options")
-    # Positions of dependencies have moved; nobody reads comments on an import.
-    located = [one for one in file.source_code_info.location if one.path[:1] != [DEPENDENCY_FIELD]]
-    del file.source_code_info.location[:]
-    file.source_code_info.location.extend(located)
 
 
 def _generate(plain: FileDescriptorSet) -> dict[str, str]:

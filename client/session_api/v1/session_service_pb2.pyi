@@ -95,7 +95,8 @@ class LoginResponse(_message.Message):
     """The session that has begun."""
     new_device: _builtins.bool
     """True where the user has not logged in from this device in the last 180 days,
-    by `device.device_id`, or by the rest of the device info where that is empty.
+    by `device.device_id`, or by its platform, name and user agent where that is
+    empty.
     A reason to tell the user about the login.
     """
     @_builtins.property
