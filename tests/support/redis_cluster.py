@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 SLOTS = 16_384
 _PRIMARIES = 3
 _JOIN_TIMEOUT = 30.0
-_CLUSTER_CONFIG = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-require-full-coverage": "yes"}
+_CLUSTER_CONFIG = {
+    "cluster-enabled": "yes",
+    "cluster-node-timeout": "2000",
+    "cluster-require-full-coverage": "yes",
+}
 
 
 class RedisCluster:

@@ -39,7 +39,7 @@ class RedisServer:
         self.binary = binary
         self.port = free_port()
         # Not pytest's tmp_path: a socket's path may have 104 to 108 bytes.
-        self._directory = tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp")  # noqa: S108
+        self._directory = tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp")
         self.directory = Path(self._directory.name)
         self.socket_path = self.directory / "redis.sock"
         self.config = dict(config or {})

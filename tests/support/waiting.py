@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,12 +27,20 @@ def eventually(condition: Callable[[], T], *, timeout: float = 5.0) -> T:
     """
     deadline = time.monotonic() + timeout
     while not (value := condition()):
-        _check(deadline, condition, value, timeout)
+        _check(deadline, condition, value)
         time.sleep(_INTERVAL)
     return value
 
 
-async def eventually_async(condition: Callable[[], T | Awaitable[T]], *, timeout: float = 5.0) -> T:  # noqa: ASYNC109
+@overload
+async def eventually_async(condition: Callable[[], Awaitable[T]], *, timeout: float = 5.0) -> T: ...
+
+
+@overload
+async def eventually_async(condition: Callable[[], T], *, timeout: float = 5.0) -> T: ...
+
+
+async def eventually_async(condition: Callable[[], T | Awaitable[T]], *, timeout: float = 5.0) -> T:
     """Poll like `eventually` while the event loop goes on; the condition may be a coroutine function.
 
     Args:
@@ -44,7 +52,7 @@ async def eventually_async(condition: Callable[[], T | Awaitable[T]], *, timeout
     """
     deadline = time.monotonic() + timeout
     while not (value := await _ask(condition, deadline)):
-        _check(deadline, condition, value, timeout)
+        _check(deadline, condition, value)
         await asyncio.sleep(_INTERVAL)
     return value
 
@@ -54,14 +62,13 @@ async def _ask(condition: Callable[[], T | Awaitable[T]], deadline: float) -> T:
     if not inspect.isawaitable(answer):
         return answer
     try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await answer
+        return await asyncio.wait_for(answer, deadline - time.monotonic())
     except TimeoutError as error:
         message = f"a call of {condition!r} did not answer in time"
         raise AssertionError(message) from error
 
 
-def _check(deadline: float, condition: object, value: object, timeout: float) -> None:
+def _check(deadline: float, condition: object, value: object) -> None:
     if time.monotonic() > deadline:
-        message = f"{condition!r} still gave {value!r} after {timeout} s"
+        message = f"{condition!r} still gave {value!r} at the time-out"
         raise AssertionError(message)

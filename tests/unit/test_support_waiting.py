@@ -49,7 +49,7 @@ async def test_gives_up_on_a_call_that_hangs() -> None:
     """A condition that never answers is cancelled at the time-out."""
 
     async def hang() -> bool:
-        return await asyncio.get_running_loop().create_future()
+        return await asyncio.Event().wait()
 
     with pytest.raises(AssertionError, match="did not answer"):
         await eventually_async(hang, timeout=0.02)

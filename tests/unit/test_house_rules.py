@@ -1,0 +1,93 @@
+"""The rules of the house hold in every file, and each rule notices what breaks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import house_rules as rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+SERVER = rules.ROOT / "session_service"
+# Whatever is above the packages may read the clock: it is where the clock is chosen.
+WIRING = ("app", "cli", "__main__")
+
+
+def _below_app() -> list[Path]:
+    python = (path for path in rules.project_files(".py") if path.is_relative_to(SERVER))
+    return [path for path in python if path.relative_to(SERVER).parts[0].removesuffix(".py") not in WIRING]
+
+
+def _within(*parts: str) -> list[Path]:
+    folder = rules.ROOT.joinpath(*parts)
+    return [path for path in rules.project_files(".py") if path.is_relative_to(folder)]
+
+
+def _breaches(rule: Callable[[str], list[int]], files: Iterable[Path]) -> list[str]:
+    found = ((path, line) for path in files for line in rule(path.read_text(errors="replace")))
+    return [f"{path.relative_to(rules.ROOT)}:{line}" for path, line in found]
+
+
+def test_files_are_short() -> None:
+    """No source file has more than 400 lines."""
+    assert not _breaches(rules.too_long, rules.project_files(".py", ".lua", ".sh"))
+
+
+def test_no_registry_is_named() -> None:
+    """No file, the locks included, names where packages come from."""
+    assert not _breaches(rules.names_a_registry, rules.project_files())
+
+
+def test_the_wall_clock_is_read_above_the_packages_only() -> None:
+    """Every decision about time gets the time from outside, so that a test can choose it."""
+    assert not _breaches(rules.reads_the_wall_clock, _below_app())
+
+
+def test_redis_keys_are_spelled_in_one_place() -> None:
+    """Only `storage/keys.py` builds Redis keys."""
+    files = [path for path in _within("session_service") if path != SERVER / "storage" / "keys.py"]
+    assert not _breaches(rules.spells_a_redis_key, files)
+
+
+def test_the_domain_stands_on_the_standard_library() -> None:
+    """The domain imports itself and the standard library, nothing installed."""
+    domain = _within("session_service", "domain")
+    assert not _breaches(lambda text: rules.imports_beyond(text, "session_service.domain"), domain)
+
+
+def test_the_client_stands_on_grpc_and_protobuf() -> None:
+    """A consumer of the SDK needs grpcio and protobuf, and nothing of the server."""
+    allowed = ("session_client", "session_api", "grpc", "google.protobuf")
+    assert not _breaches(lambda text: rules.imports_beyond(text, *allowed), _within("client"))
+
+
+def test_tests_do_not_sleep() -> None:
+    """Tests wait on conditions; only the poll itself may sleep."""
+    files = [path for path in _within("tests") if path.name != "waiting.py"]
+    assert not _breaches(rules.sleeps, files)
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (rules.too_long, "\n" * 400, "\n" * 401),
+        (rules.names_a_registry, "pypi", "https://pypi" + ".org/simple"),
+        (rules.reads_the_wall_clock, "time.monotonic()", "x = time.time()"),
+        (rules.reads_the_wall_clock, "clock()", "def f(clock=time.time): ..."),
+        (rules.reads_the_wall_clock, "from time import monotonic", "from time import time"),
+        (rules.reads_the_wall_clock, "datetime.fromtimestamp(now)", "datetime.datetime.now(UTC)"),
+        (rules.spells_a_redis_key, '"""token:{user} is a key"""', 'f"token:{{{user}}}:{jti}"'),
+        (rules.spells_a_redis_key, "user_session = 1", 'name = "user_sessions:" + user'),
+        (rules.imports_beyond, "import json.decoder", "from redis.asyncio import Redis"),
+        (rules.sleeps, "await asyncio.sleep(0)", "await asyncio.sleep(0.1)"),
+        (rules.sleeps, "eventually(done)", "time.sleep(1)"),
+    ],
+)
+def test_each_rule_bites(rule: Callable[[str], list[int]], good: str, bad: str) -> None:
+    """A rule is silent about what is right and points at what is wrong."""
+    assert rule(good) == []
+    assert len(rule(bad)) == 1
