@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.waiting import eventually
@@ -80,8 +82,11 @@ class RedisServer:
         return self._live_process().pid
 
     def client(self) -> redis.Redis:
-        """Return a new synchronous client over the unix socket that answers in bytes; close it after use."""
-        return redis.Redis(unix_socket_path=str(self.socket_path), password=self.config.get("requirepass"))
+        """Return a new synchronous client that answers in bytes and never retries; close it after use."""
+        password = self.config.get("requirepass")
+        return redis.Redis(
+            unix_socket_path=str(self.socket_path), password=password, retry=Retry(NoBackoff(), 0)
+        )
 
     def start(self) -> None:
         """Start the server and wait until it answers.
