@@ -13,6 +13,7 @@ from session_service.domain.errors import (
 from session_service.domain.events import Action, Actor, AuditEvent
 from session_service.domain.grants import Grants
 from session_service.domain.models import (
+    NO_DEVICE,
     CreatedSession,
     Device,
     NewSession,
@@ -53,7 +54,7 @@ class PasswordLogin:
 
     username: str
     password: str = field(repr=False)
-    device: Device = Device()
+    device: Device = NO_DEVICE
     ip_address: str = ""
     request_id: str = ""
 
@@ -68,7 +69,7 @@ class TrustedLogin:
     user_id: str
     username: str
     roles: tuple[str, ...] = ()
-    device: Device = Device()
+    device: Device = NO_DEVICE
     request_id: str = ""
 
 

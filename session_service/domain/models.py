@@ -18,6 +18,9 @@ class Device:
     ip_address: str = ""
 
 
+NO_DEVICE = Device()
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A member of the directory. ``password_hash`` is a modular-crypt string, never shown."""

@@ -40,7 +40,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9._~@|:+-]{1,128}")
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _ROLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
-_NOT_A_PAGE_TOKEN = "must be a next_page_token of an earlier answer"
+_FOREIGN_PAGE = "must be a next_page_token of an earlier answer"
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -138,14 +138,14 @@ class Checker:
         """The cursor of a page token of ours; ``None`` for the first page."""
         cursor = PageCursor.decode(value) if value else None
         if value and cursor is None:
-            self.wrong(field, _NOT_A_PAGE_TOKEN)
+            self.wrong(field, _FOREIGN_PAGE)
         return cursor
 
     def user_page_token(self, field: str, value: str) -> str:
         """The name after which the page of users begins; empty for the first page."""
         after = decode_cursor("user", value) if value else ("",)
         if after is None or len(after) != 1:
-            self.wrong(field, _NOT_A_PAGE_TOKEN)
+            self.wrong(field, _FOREIGN_PAGE)
             return ""
         return after[0]
 

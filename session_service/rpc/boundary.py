@@ -1,0 +1,182 @@
+"""What every method passes through, on whichever engine: mounted once, not built per call.
+
+A ``Boundary`` has the registration surface of ``grpc.aio.Server``, so the generated
+``add_…Servicer_to_server`` functions register on it; it wraps each method and passes it on to
+the engine. Around a method, from the outside in:
+
+1. ``measured``: the observer learns method, reason and duration;
+2. ``answered``: every error becomes a status of ``rpc.status``; what is unforeseen is logged
+   and answered with a fixed text, because gRPC would send the exception's own text;
+3. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from session_service.domain.errors import FieldViolation, InvalidArgument
+from session_service.rpc.status import status_of
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+StreamBehaviour = Callable[[Any, Any], AsyncIterator[Any]]
+Handlers = Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+
+OK: Final = "OK"
+_CANCELLED: Final = "CANCELLED"
+_ABORTED: Final = "ABORTED"
+_MALFORMED: Final = object()
+
+log = logging.getLogger(__name__)
+
+
+class CallObserver(Protocol):
+    """Told of every call that ended."""
+
+    def call_ended(self, method: str, reason: str, seconds: float) -> None:
+        """Note a call: ``reason`` is ``OK``, an ``ErrorInfo`` reason, or ``CANCELLED``."""
+
+
+class Engine(Protocol):
+    """The part of ``grpc.aio.Server`` that methods are registered on."""
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take handlers that look methods up by name."""
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
+        """Take the handlers of one service."""
+
+
+class Boundary:
+    """Wraps each registered method and passes it on to an engine."""
+
+    def __init__(self, engine: Engine, observer: CallObserver) -> None:
+        self._engine = engine
+        self._observer = observer
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Ignored: generated code registers the same methods by name as well."""
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
+        """Register a service's methods, each wrapped."""
+        wrapped = {
+            name: self._wrapped(f"/{service_name}/{name}", handler)
+            for name, handler in method_handlers.items()
+        }
+        generic = grpc.method_handlers_generic_handler(service_name, wrapped)
+        self._engine.add_generic_rpc_handlers((generic,))
+        self._engine.add_registered_method_handlers(service_name, wrapped)
+
+    def _wrapped(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A handler of the same shape with the boundary around it."""
+        read, write = handler.request_deserializer, handler.response_serializer
+        behaviour: Any = handler.unary_unary
+        if not handler.response_streaming and not handler.request_streaming:
+            unary = self._answered(method, behaviour)
+            return grpc.unary_unary_rpc_method_handler(unary, safe_deserializer(read), write)
+        behaviour = handler.stream_stream or handler.unary_stream
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_stream_rpc_method_handler
+        )
+        if inspect.isasyncgenfunction(behaviour):
+            return make(self._streamed(method, behaviour), safe_deserializer(read), write)
+        return make(self._answered(method, behaviour), safe_deserializer(read), write)
+
+    def _answered(self, method: str, behaviour: Behaviour) -> Behaviour:
+        """A unary method, or a streaming one that writes to its context."""
+        ended = self._observer.call_ended
+
+        async def answer(request: Any, context: Any) -> Any:
+            started = time.perf_counter()
+            reason = _CANCELLED
+            try:
+                if request is _MALFORMED:
+                    raise _malformed()
+                response = await behaviour(request, context)
+                reason = OK
+            except grpc.aio.AbortError:
+                reason = _ABORTED
+                raise
+            except Exception as error:  # noqa: BLE001 - the catch-all
+                reason = _fail(method, error, context)
+                return None
+            else:
+                return response
+            finally:
+                ended(method, reason, time.perf_counter() - started)
+
+        return answer
+
+    def _streamed(self, method: str, behaviour: StreamBehaviour) -> StreamBehaviour:
+        """A method that yields its responses."""
+        ended = self._observer.call_ended
+
+        async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
+            started = time.perf_counter()
+            reason = _CANCELLED
+            try:
+                requests = _whole_messages(request) if isinstance(request, AsyncIterator) else request
+                async for response in behaviour(requests, context):
+                    yield response
+                reason = OK
+            except grpc.aio.AbortError:
+                reason = _ABORTED
+                raise
+            except Exception as error:  # noqa: BLE001 - the catch-all
+                reason = _fail(method, error, context)
+            finally:
+                ended(method, reason, time.perf_counter() - started)
+
+        return answer
+
+
+def safe_deserializer(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserialiser that never raises: what it cannot read becomes a marker."""
+    if read is None:
+        return bytes
+
+    def deserialize(raw: bytes) -> Any:
+        try:
+            return read(raw)
+        except (DecodeError, ValueError):
+            return _MALFORMED
+
+    return deserialize
+
+
+def _malformed() -> InvalidArgument:
+    return InvalidArgument(
+        FieldViolation("request", "must be a protobuf message of this method, text in UTF-8")
+    )
+
+
+async def _whole_messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        if request is _MALFORMED:
+            raise _malformed()
+        yield request
+
+
+def _fail(method: str, error: Exception, context: Any) -> str:
+    """Give the call the error's status; returns its reason.
+
+    By setting, not by ``abort``: a server that stops does not wait for calls that aborted
+    (grpc#37239), and on the way to a failed check no second exception is raised.
+    """
+    status = status_of(error)
+    if status.code is grpc.StatusCode.INTERNAL:
+        log.error("call failed", exc_info=error, extra={"method": method})
+    context.set_code(status.code)
+    context.set_details(status.message)
+    context.set_trailing_metadata(status.trailers)
+    return status.reason

@@ -1,0 +1,1 @@
+"""The servers that the servicers can be mounted on."""
