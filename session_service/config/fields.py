@@ -1,0 +1,58 @@
+"""What a configuration value may be, beyond the plain types."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_T = TypeVar("_T")
+_MAX_PORT = 65_535
+
+
+class Section(BaseModel):
+    """A group of keys: immutable, unknown keys refused, values kept out of error texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HostPort(NamedTuple):
+    """A network address; ``str()`` puts IPv6 hosts in brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _read_host_port(value: object) -> object:
+    if isinstance(value, HostPort):
+        return value
+    host, _, port = str(value).rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare or (":" in bare) != (bare != host) or not port.isdecimal() or int(port) > _MAX_PORT:
+        raise ValueError("must be host:port, an IPv6 host in brackets")
+    return HostPort(bare, int(port))
+
+
+def _read_items(value: object) -> object:
+    """A list as it is, or from one text: JSON, or items between commas (for the environment)."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    try:
+        parsed: Any = json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON list, or items separated by commas") from None
+    return parsed
+
+
+Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
+Items = Annotated[tuple[_T, ...], BeforeValidator(_read_items)]
+Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

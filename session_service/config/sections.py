@@ -1,0 +1,185 @@
+"""The sections of the configuration, each key with its default, limits and meaning."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from session_service.config.fields import Address, Count, Items, Positive, Seconds, Section
+from session_service.config.redis import RedisSection
+from session_service.domain.models import OnLimit, SessionPolicy
+from session_service.domain.service_keys import ServiceKey
+from session_service.domain.throttling import ThrottlePolicy
+
+
+class SessionSection(Section):
+    """How long sessions live, and how many a user may have."""
+
+    default_session_expire: Positive = Field(86_400, description="seconds a session lives at most")
+    token_expire: Positive = Field(1_800, description="seconds an access token lives")
+    idle_timeout: Count = Field(0, description="seconds without use that end a session; 0 = never")
+    touch_interval: Positive = Field(60, description="seconds between two writes of a session's activity")
+    refresh_grace: Count = Field(
+        10, description="seconds in which a spent refresh token gets the same successor once more"
+    )
+    max_sessions: Count = Field(0, description="live sessions per user; 0 = no limit")
+    on_limit: OnLimit = Field(OnLimit.EVICT_OLDEST, description="what a login over the limit does")
+
+    def policy(self) -> SessionPolicy:
+        """The section as the domain's value."""
+        return SessionPolicy(
+            session_expire=self.default_session_expire,
+            token_expire=self.token_expire,
+            idle_timeout=self.idle_timeout,
+            touch_interval=self.touch_interval,
+            refresh_grace=self.refresh_grace,
+            max_sessions=self.max_sessions,
+            on_limit=self.on_limit,
+        )
+
+
+class TokensSection(Section):
+    """Who signs tokens, and for whom."""
+
+    issuer: str = Field("session-service", min_length=1, description="claim `iss` of access tokens")
+    audience: str = Field("session-service", min_length=1, description="claim `aud` of access tokens")
+    key_file: Path | None = Field(None, description="the key ring; read again on SIGHUP")
+
+
+class PasswordsSection(Section):
+    """Which passwords are taken, and how many are hashed at a time."""
+
+    common_list: Path | None = Field(
+        None, description="text file of passwords to refuse, one a line; none = none is refused"
+    )
+    hashing_threads: Count = Field(0, description="hashes at a time per worker; 0 = all cores but one")
+    hashing_queue: Count = Field(64, description="logins per worker that may wait for a hash; more are shed")
+
+
+class ThrottlingSection(Section):
+    """How many failed logins are let through per window."""
+
+    per_account_and_address: Positive = Field(10, description="for one account from one address")
+    per_address: Positive = Field(100, description="from one address, whatever the account")
+    per_account: Positive = Field(100, description="for one account, from devices new to it")
+    window: Positive = Field(900, description="seconds until a counter starts afresh")
+
+    def policy(self) -> ThrottlePolicy:
+        """The section as the domain's value."""
+        return ThrottlePolicy(
+            per_account_and_address=self.per_account_and_address,
+            per_address=self.per_address,
+            per_account=self.per_account,
+            window=self.window,
+        )
+
+
+class ServerTlsSection(Section):
+    """TLS to callers; being there turns it on."""
+
+    cert_file: Path = Field(description="PEM certificate chain of the server")
+    key_file: Path = Field(description="PEM key of `cert_file`")
+    client_ca_file: Path | None = Field(
+        None, description="PEM bundle that client certificates are checked by"
+    )
+    require_client_certificate: bool = Field(
+        False, description="whether a caller without a certificate is turned away (mutual TLS)"
+    )
+
+
+class ServerSection(Section):
+    """Where to listen, and the limits of one worker."""
+
+    listen: str = Field(
+        "127.0.0.1:50051",
+        pattern=r"^(unix:.+|(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5})$",
+        description="host:port or unix:path to serve on",
+    )
+    workers: Positive = Field(1, le=256, description="processes that share the port")
+    tls: ServerTlsSection | None = Field(None, description="TLS to callers")
+    max_concurrent_rpcs: Positive = Field(1_000, description="calls in flight; more get RESOURCE_EXHAUSTED")
+    max_concurrent_streams: Positive = Field(200, description="calls in flight on one connection")
+    max_message_bytes: Annotated[int, Field(ge=8_192)] = Field(65_536, description="size of a request")
+    max_metadata_bytes: Annotated[int, Field(ge=1_024)] = Field(
+        16_384, description="size of a call's metadata"
+    )
+    max_connection_age: Seconds = Field(
+        600.0,
+        description="seconds after which a connection is renewed, so that load spreads over new replicas",
+    )
+    max_connection_age_grace: Seconds = Field(30.0, description="seconds its last calls have to finish")
+    handshake_timeout: Seconds = Field(10.0, description="seconds a connection may take for its handshake")
+    shutdown_grace: Seconds = Field(
+        20.0, description="seconds that calls in flight have to finish after SIGTERM"
+    )
+    trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
+        (), description="networks whose x-forwarded-for is believed"
+    )
+    reflection: bool = Field(False, description="whether gRPC reflection is served; --dev turns it on")
+
+
+class ServiceKeySection(Section):
+    """One service key, as `session-service keys new` prints it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="who holds it; shows in the audit trail")
+    digest: Annotated[str, StringConstraints(to_lower=True)] = Field(
+        pattern=r"^[0-9A-Fa-f]{64}$", repr=False, description="SHA-256 of the key, in hex"
+    )
+    roles: Items[str] = Field(min_length=1, description="what it may do: `admin`")
+
+
+class AdminSection(Section):
+    """Who may call the AdminService, besides users with the role admin."""
+
+    service_keys: Items[ServiceKeySection] = Field((), description="service keys; none = none is accepted")
+
+    def keys(self) -> tuple[ServiceKey, ...]:
+        """The section as the domain's values."""
+        return tuple(ServiceKey(key.name, key.digest, key.roles) for key in self.service_keys)
+
+
+class MetricsSection(Section):
+    """Prometheus metrics."""
+
+    listen: Address | None = Field(None, description="host:port to serve /metrics on; none = off")
+
+
+class AuditSection(Section):
+    """The audit trail, the stream `session_events`."""
+
+    stream_length: Positive = Field(100_000, description="events kept, about")
+    buffer: Positive = Field(
+        10_000, description="events a worker holds while Redis is away; more leave a counted gap"
+    )
+
+
+class LoggingSection(Section):
+    """The server's own log, on standard error."""
+
+    format: Literal["json", "console"] = Field("json", description="how a line is written")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
+
+
+class SweepSection(Section):
+    """The background task that drops index entries whose session has expired."""
+
+    interval: Seconds = Field(300.0, description="seconds between two sweeps")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    redis: RedisSection = RedisSection()
+    session: SessionSection = SessionSection()
+    tokens: TokensSection = TokensSection()
+    passwords: PasswordsSection = PasswordsSection()
+    throttling: ThrottlingSection = ThrottlingSection()
+    server: ServerSection = ServerSection()
+    admin: AdminSection = AdminSection()
+    metrics: MetricsSection = MetricsSection()
+    audit: AuditSection = AuditSection()
+    logging: LoggingSection = LoggingSection()
+    sweep: SweepSection = SweepSection()
