@@ -47,7 +47,7 @@ def _validate(raw: Mapping[str, object], overrides: Iterable[str]) -> Config:
 
 def _problem(error: ErrorDetails, overrides: Iterable[str]) -> str:
     key = _dotted(error["loc"])
-    origin = f" ({variable(key)})" if key in overrides else ""
+    origin = "".join(f" ({variable(each)})" for each in overrides if f"{each}.".startswith(f"{key}."))
     if error["type"] == "extra_forbidden":
         return f"{key}{origin}: unknown key{_suggestion(key)}"
     return f"{key}{origin}: {error['msg'].removeprefix('Value error, ')}"

@@ -14,8 +14,8 @@ class SentinelSection(Section):
 
     service: str = Field(description="name of the primary that the Sentinels watch")
     nodes: Items[Address] = Field(min_length=1, description="the Sentinels, as host:port")
-    username: str | None = Field(None, description="ACL user at the Sentinels")
-    password: SecretStr | None = Field(None, description="password at the Sentinels")
+    username: str | None = Field(default=None, description="ACL user at the Sentinels")
+    password: SecretStr | None = Field(default=None, description="password at the Sentinels")
 
 
 class ClusterSection(Section):
@@ -27,34 +27,38 @@ class ClusterSection(Section):
 class RedisTlsSection(Section):
     """TLS to Redis; being there turns it on."""
 
-    ca_file: Path | None = Field(None, description="PEM bundle to trust instead of the system's")
-    cert_file: Path | None = Field(None, description="PEM client certificate, for mutual TLS")
-    key_file: Path | None = Field(None, description="PEM key of `cert_file`")
-    check_hostname: bool = Field(True, description="whether the certificate must name the host")
+    ca_file: Path | None = Field(default=None, description="PEM bundle to trust instead of the system's")
+    cert_file: Path | None = Field(default=None, description="PEM client certificate, for mutual TLS")
+    key_file: Path | None = Field(default=None, description="PEM key of `cert_file`")
+    check_hostname: bool = Field(default=True, description="whether the certificate must name the host")
 
 
 class RedisSection(Section):
     """Which Redis, and how long to wait for it."""
 
-    host: str = Field("localhost", description="host of a single Redis or Valkey, 6.2 or later")
-    port: Port = Field(6379, description="its port")
-    db: Count = Field(0, description="its database number; a cluster has only 0")
-    username: str | None = Field(None, description="ACL user")
-    password: SecretStr | None = Field(None, description="its password")
-    unix_socket: Path | None = Field(None, description="unix socket instead of `host` and `port`")
-    url: SecretStr | None = Field(None, description="redis://, rediss:// or unix:// URL instead of all above")
-    sentinel: SentinelSection | None = Field(None, description="the primary that Sentinel names")
-    cluster: ClusterSection | None = Field(None, description="a Redis Cluster")
-    embedded: bool = Field(False, description="a redis-server as a child process, data kept in `data_dir`")
-    data_dir: Path = Field(Path(".session-service"), description="where `embedded` keeps its data")
-    tls: RedisTlsSection | None = Field(None, description="TLS to Redis")
-    max_connections: Positive = Field(
-        10, description="connections per worker for changes; checks share one more"
+    host: str = Field(default="localhost", description="host of a single Redis or Valkey, 6.2 or later")
+    port: Port = Field(default=6379, description="its port")
+    db: Count = Field(default=0, description="its database number; a cluster has only 0")
+    username: str | None = Field(default=None, description="ACL user")
+    password: SecretStr | None = Field(default=None, description="its password")
+    unix_socket: Path | None = Field(default=None, description="unix socket instead of `host` and `port`")
+    url: SecretStr | None = Field(
+        default=None, description="redis://, rediss:// or unix:// URL instead of all above"
     )
-    connect_timeout: Seconds = Field(0.25, description="seconds to open a connection")
-    command_timeout: Seconds = Field(1.0, description="seconds to wait for an answer")
+    sentinel: SentinelSection | None = Field(default=None, description="the primary that Sentinel names")
+    cluster: ClusterSection | None = Field(default=None, description="a Redis Cluster")
+    embedded: bool = Field(
+        default=False, description="a redis-server as a child process, data kept in `data_dir`"
+    )
+    data_dir: Path = Field(default=Path(".session-service"), description="where `embedded` keeps its data")
+    tls: RedisTlsSection | None = Field(default=None, description="TLS to Redis")
+    max_connections: Positive = Field(
+        default=10, description="connections per worker for changes; checks share one more"
+    )
+    connect_timeout: Seconds = Field(default=0.25, description="seconds to open a connection")
+    command_timeout: Seconds = Field(default=1.0, description="seconds to wait for an answer")
     wait_replicas: Count = Field(
-        0, description="replicas that must have a change before it is acknowledged; 0 = do not wait"
+        default=0, description="replicas that must have a change before it is acknowledged; 0 = do not wait"
     )
 
     def places(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -89,15 +90,11 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     match field.default:
-        case None:
-            return "null"
-        case bool(flag):
-            return str(flag).lower()
         case Enum(value=value):
             return str(value)
-        case float(number):
-            return f"{number:g}"
-        case ():
-            return "[]"
-        case value:
-            return str(value)
+        case str() | Path():
+            return str(field.default)
+        case float():
+            return f"{field.default:g}"
+        case other:
+            return json.dumps(other)

@@ -18,15 +18,17 @@ from session_service.domain.throttling import ThrottlePolicy
 class SessionSection(Section):
     """How long sessions live, and how many a user may have."""
 
-    default_session_expire: Positive = Field(86_400, description="seconds a session lives at most")
-    token_expire: Positive = Field(1_800, description="seconds an access token lives")
-    idle_timeout: Count = Field(0, description="seconds without use that end a session; 0 = never")
-    touch_interval: Positive = Field(60, description="seconds between two writes of a session's activity")
-    refresh_grace: Count = Field(
-        10, description="seconds in which a spent refresh token gets the same successor once more"
+    default_session_expire: Positive = Field(default=86_400, description="seconds a session lives at most")
+    token_expire: Positive = Field(default=1_800, description="seconds an access token lives")
+    idle_timeout: Count = Field(default=0, description="seconds without use that end a session; 0 = never")
+    touch_interval: Positive = Field(
+        default=60, description="seconds between two writes of a session's activity"
     )
-    max_sessions: Count = Field(0, description="live sessions per user; 0 = no limit")
-    on_limit: OnLimit = Field(OnLimit.EVICT_OLDEST, description="what a login over the limit does")
+    refresh_grace: Count = Field(
+        default=10, description="seconds in which a spent refresh token gets the same successor once more"
+    )
+    max_sessions: Count = Field(default=0, description="live sessions per user; 0 = no limit")
+    on_limit: OnLimit = Field(default=OnLimit.EVICT_OLDEST, description="what a login over the limit does")
 
     def policy(self) -> SessionPolicy:
         """The section as the domain's value."""
@@ -44,28 +46,32 @@ class SessionSection(Section):
 class TokensSection(Section):
     """Who signs tokens, and for whom."""
 
-    issuer: str = Field("session-service", min_length=1, description="claim `iss` of access tokens")
-    audience: str = Field("session-service", min_length=1, description="claim `aud` of access tokens")
-    key_file: Path | None = Field(None, description="the key ring; read again on SIGHUP")
+    issuer: str = Field(default="session-service", min_length=1, description="claim `iss` of access tokens")
+    audience: str = Field(default="session-service", min_length=1, description="claim `aud` of access tokens")
+    key_file: Path | None = Field(default=None, description="the key ring; read again on SIGHUP")
 
 
 class PasswordsSection(Section):
     """Which passwords are taken, and how many are hashed at a time."""
 
     common_list: Path | None = Field(
-        None, description="text file of passwords to refuse, one a line; none = none is refused"
+        default=None, description="text file of passwords to refuse, one a line; none = none is refused"
     )
-    hashing_threads: Count = Field(0, description="hashes at a time per worker; 0 = all cores but one")
-    hashing_queue: Count = Field(64, description="logins per worker that may wait for a hash; more are shed")
+    hashing_threads: Count = Field(
+        default=0, description="hashes at a time per worker; 0 = all cores but one"
+    )
+    hashing_queue: Count = Field(
+        default=64, description="logins per worker that may wait for a hash; more are shed"
+    )
 
 
 class ThrottlingSection(Section):
     """How many failed logins are let through per window."""
 
-    per_account_and_address: Positive = Field(10, description="for one account from one address")
-    per_address: Positive = Field(100, description="from one address, whatever the account")
-    per_account: Positive = Field(100, description="for one account, from devices new to it")
-    window: Positive = Field(900, description="seconds until a counter starts afresh")
+    per_account_and_address: Positive = Field(default=10, description="for one account from one address")
+    per_address: Positive = Field(default=100, description="from one address, whatever the account")
+    per_account: Positive = Field(default=100, description="for one account, from devices new to it")
+    window: Positive = Field(default=900, description="seconds until a counter starts afresh")
 
     def policy(self) -> ThrottlePolicy:
         """The section as the domain's value."""
@@ -83,10 +89,10 @@ class ServerTlsSection(Section):
     cert_file: Path = Field(description="PEM certificate chain of the server")
     key_file: Path = Field(description="PEM key of `cert_file`")
     client_ca_file: Path | None = Field(
-        None, description="PEM bundle that client certificates are checked by"
+        default=None, description="PEM bundle that client certificates are checked by"
     )
     require_client_certificate: bool = Field(
-        False, description="whether a caller without a certificate is turned away (mutual TLS)"
+        default=False, description="whether a caller without a certificate is turned away (mutual TLS)"
     )
 
 
@@ -94,31 +100,41 @@ class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
     listen: str = Field(
-        "127.0.0.1:50051",
+        default="127.0.0.1:50051",
         pattern=r"^(unix:.+|(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5})$",
         description="host:port or unix:path to serve on",
     )
-    workers: Positive = Field(1, le=256, description="processes that share the port")
-    tls: ServerTlsSection | None = Field(None, description="TLS to callers")
-    max_concurrent_rpcs: Positive = Field(1_000, description="calls in flight; more get RESOURCE_EXHAUSTED")
-    max_concurrent_streams: Positive = Field(200, description="calls in flight on one connection")
-    max_message_bytes: Annotated[int, Field(ge=8_192)] = Field(65_536, description="size of a request")
+    workers: Positive = Field(default=1, le=256, description="processes that share the port")
+    tls: ServerTlsSection | None = Field(default=None, description="TLS to callers")
+    max_concurrent_rpcs: Positive = Field(
+        default=1_000, description="calls in flight; more get RESOURCE_EXHAUSTED"
+    )
+    max_concurrent_streams: Positive = Field(default=200, description="calls in flight on one connection")
+    max_message_bytes: Annotated[int, Field(ge=8_192)] = Field(
+        default=65_536, description="size of a request"
+    )
     max_metadata_bytes: Annotated[int, Field(ge=1_024)] = Field(
-        16_384, description="size of a call's metadata"
+        default=16_384, description="size of a call's metadata"
     )
     max_connection_age: Seconds = Field(
-        600.0,
+        default=600.0,
         description="seconds after which a connection is renewed, so that load spreads over new replicas",
     )
-    max_connection_age_grace: Seconds = Field(30.0, description="seconds its last calls have to finish")
-    handshake_timeout: Seconds = Field(10.0, description="seconds a connection may take for its handshake")
+    max_connection_age_grace: Seconds = Field(
+        default=30.0, description="seconds its last calls have to finish"
+    )
+    handshake_timeout: Seconds = Field(
+        default=10.0, description="seconds a connection may take for its handshake"
+    )
     shutdown_grace: Seconds = Field(
-        20.0, description="seconds that calls in flight have to finish after SIGTERM"
+        default=20.0, description="seconds that calls in flight have to finish after SIGTERM"
     )
     trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
-        (), description="networks whose x-forwarded-for is believed"
+        default=(), description="networks whose x-forwarded-for is believed"
     )
-    reflection: bool = Field(False, description="whether gRPC reflection is served; --dev turns it on")
+    reflection: bool = Field(
+        default=False, description="whether gRPC reflection is served; --dev turns it on"
+    )
 
 
 class ServiceKeySection(Section):
@@ -134,7 +150,9 @@ class ServiceKeySection(Section):
 class AdminSection(Section):
     """Who may call the AdminService, besides users with the role admin."""
 
-    service_keys: Items[ServiceKeySection] = Field((), description="service keys; none = none is accepted")
+    service_keys: Items[ServiceKeySection] = Field(
+        default=(), description="service keys; none = none is accepted"
+    )
 
     def keys(self) -> tuple[ServiceKey, ...]:
         """The section as the domain's values."""
@@ -144,29 +162,31 @@ class AdminSection(Section):
 class MetricsSection(Section):
     """Prometheus metrics."""
 
-    listen: Address | None = Field(None, description="host:port to serve /metrics on; none = off")
+    listen: Address | None = Field(default=None, description="host:port to serve /metrics on; none = off")
 
 
 class AuditSection(Section):
     """The audit trail, the stream `session_events`."""
 
-    stream_length: Positive = Field(100_000, description="events kept, about")
+    stream_length: Positive = Field(default=100_000, description="events kept, about")
     buffer: Positive = Field(
-        10_000, description="events a worker holds while Redis is away; more leave a counted gap"
+        default=10_000, description="events a worker holds while Redis is away; more leave a counted gap"
     )
 
 
 class LoggingSection(Section):
     """The server's own log, on standard error."""
 
-    format: Literal["json", "console"] = Field("json", description="how a line is written")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
+    format: Literal["json", "console"] = Field(default="json", description="how a line is written")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level written"
+    )
 
 
 class SweepSection(Section):
     """The background task that drops index entries whose session has expired."""
 
-    interval: Seconds = Field(300.0, description="seconds between two sweeps")
+    interval: Seconds = Field(default=300.0, description="seconds between two sweeps")
 
 
 class Config(Section):
