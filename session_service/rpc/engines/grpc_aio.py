@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import grpc
+
+
+_FIXED_OPTIONS: Final = [
+    ("grpc.max_connection_idle_ms", 900_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A client may ping every 10 s at most; more often, twice over, ends its connection.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 2),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,47 +34,32 @@ class Limits:
         max_concurrent_streams: calls under way at once on one connection.
         max_message_bytes: size of a request.
         max_metadata_bytes: size of a request's metadata.
-        max_connection_age: a connection is asked to reconnect after this long, so that load
-            spreads after a scale-up; 0 = never.
+        max_connection_age: a connection is asked to reconnect after about this long, so that
+            load spreads after a scale-up.
         max_connection_age_grace: how long its calls may go on after that.
-        max_connection_idle: a connection without calls is closed after this long.
-        keepalive: how long a silent connection goes unprobed.
         handshake_timeout: how long a connection may take to become one.
     """
 
-    max_concurrent_rpcs: int = 1000
-    max_concurrent_streams: int = 250
-    max_message_bytes: int = 65_536
-    max_metadata_bytes: int = 16_384
-    max_connection_age: int = 1800
-    max_connection_age_grace: int = 30
-    max_connection_idle: int = 900
-    keepalive: int = 60
-    handshake_timeout: int = 10
+    max_concurrent_rpcs: int
+    max_concurrent_streams: int
+    max_message_bytes: int
+    max_metadata_bytes: int
+    max_connection_age: float
+    max_connection_age_grace: float
+    handshake_timeout: float
 
     def options(self) -> list[tuple[str, int]]:
         """The channel arguments that set these limits."""
-        options = [
+        return [
+            *_FIXED_OPTIONS,
             ("grpc.max_concurrent_streams", self.max_concurrent_streams),
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.max_metadata_size", self.max_metadata_bytes),
             ("grpc.absolute_max_metadata_size", self.max_metadata_bytes),
-            ("grpc.max_connection_idle_ms", self.max_connection_idle * 1000),
-            ("grpc.keepalive_time_ms", self.keepalive * 1000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            # A client may ping every 10 s at most; more often, twice over, ends its connection.
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-            ("grpc.http2.max_ping_strikes", 2),
-            ("grpc.server_handshake_timeout_ms", self.handshake_timeout * 1000),
+            ("grpc.max_connection_age_ms", round(self.max_connection_age * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(self.max_connection_age_grace * 1000)),
+            ("grpc.server_handshake_timeout_ms", round(self.handshake_timeout * 1000)),
         ]
-        if self.max_connection_age:
-            options += [
-                ("grpc.max_connection_age_ms", self.max_connection_age * 1000),
-                ("grpc.max_connection_age_grace_ms", self.max_connection_age_grace * 1000),
-            ]
-        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +69,21 @@ class ServerTls:
     Args:
         cert_file: PEM chain, the server's own first.
         key_file: PEM private key.
-        client_ca_file: PEM roots; given, a client needs a certificate under one of them.
+        client_ca_file: PEM roots that client certificates are checked by.
+        require_client_certificate: turn away a client without one.
     """
 
     cert_file: Path
     key_file: Path
-    client_ca_file: Path | None = None
+    client_ca_file: Path | None
+    require_client_certificate: bool
 
     def credentials(self) -> grpc.ServerCredentials:
         """Read the files and make gRPC's credentials of them."""
         roots = self.client_ca_file.read_bytes() if self.client_ca_file else None
         pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
         return grpc.ssl_server_credentials(
-            [pair], root_certificates=roots, require_client_auth=roots is not None
+            [pair], root_certificates=roots, require_client_auth=self.require_client_certificate
         )
 
 

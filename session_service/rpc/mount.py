@@ -1,0 +1,73 @@
+"""Mounts every service on an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from session_api.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+)
+
+from session_service.rpc.admin_servicer import AdminServicer
+from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.reflection import reflection_servicer
+from session_service.rpc.session_servicer import SessionServicer
+
+SESSION_SERVICE: Final = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+REFLECTION_SERVICE: Final = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class Servicers:
+    """What is served; without ``admin`` the AdminService is closed: UNIMPLEMENTED."""
+
+    session: SessionServicer
+    admin: AdminServicer | None
+    health: Health
+
+
+class Health:
+    """The health of each service and of the server as a whole (``""``): all follow Redis."""
+
+    def __init__(self) -> None:
+        self.servicer = health_aio.HealthServicer()
+        self._serving: bool | None = None
+
+    async def follow(self, healthy: bool) -> bool:
+        """Report whether the store answers; returns whether that is news."""
+        news = healthy is not self._serving
+        self._serving = healthy
+        if news:
+            answer = health_pb2.HealthCheckResponse
+            status = answer.SERVING if healthy else answer.NOT_SERVING
+            for service in ("", SESSION_SERVICE, ADMIN_SERVICE):
+                await self.servicer.set(service, status)
+        return news
+
+    async def stop(self) -> None:
+        """Report NOT_SERVING from here on: the server is about to stop."""
+        await self.servicer.enter_graceful_shutdown()
+
+
+def mount(engine: Engine, servicers: Servicers, observer: CallObserver, *, reflection: bool) -> None:
+    """Register every service on an engine, each method within the boundary."""
+    boundary: Any = Boundary(engine, observer)
+    services = [SESSION_SERVICE, HEALTH_SERVICE]
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
+    health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
+    if servicers.admin is not None:
+        services.append(ADMIN_SERVICE)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
+    if reflection:
+        servicer = reflection_servicer([*services, REFLECTION_SERVICE])
+        register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        register(servicer, boundary)
