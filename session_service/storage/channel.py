@@ -1,0 +1,154 @@
+"""A read channel: one link to a primary, opened again whenever it is lost.
+
+A background task owns the link. It dials with jittered back-off, looks once a second that the server
+is still the primary, and never holds up the loop. Readers only look whether there is a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import RedisError
+
+from session_service.domain.errors import StoreUnavailable
+from session_service.storage.faults import is_configuration_fault
+from session_service.storage.link import FailedReplies, Link
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from session_service.storage.link import Command
+
+_LOGGER = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CHECK_INTERVAL: Final = 1.0
+# A reader waits this long for an attempt under way, and for nothing else: enough for a connection that
+# Redis closed and takes again at once (CLIENT KILL, a restart), well below the 200 ms of a gateway.
+_PATIENCE: Final = 0.1
+
+
+class ReadChannel:
+    """Reads one primary over one connection.
+
+    Args:
+        name: for the log, such as ``127.0.0.1:6379``.
+        dial: opens and greets a connection to the primary.
+        is_primary: whether that connection's server still is the primary; asked once a second.
+        command_timeout: seconds a reply may take.
+        on_change: called when the link is lost or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dial: Callable[[], Awaitable[AbstractConnection]],
+        is_primary: Callable[[AbstractConnection], Awaitable[bool]],
+        command_timeout: float,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._dial = dial
+        self._is_primary = is_primary
+        self._command_timeout = command_timeout
+        self._on_change = on_change
+        self._link: Link | None = None
+        # Done while there is nothing to wait for; renewed before the link can be lost.
+        self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start, and wait for the first attempt to end, well or not."""
+        self._task = asyncio.create_task(self._run(), name=f"read channel {self.name}")
+        await asyncio.wait({self._attempt})
+
+    async def close(self) -> None:
+        """Stop; what is in flight fails."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if self._link is not None:
+            self._link.drop("closed")
+
+    async def read(self, commands: tuple[Command, ...]) -> list[Any]:
+        """Run read-only commands in one round trip.
+
+        Raises:
+            StoreUnavailable: not connected, or the connection was lost before the last reply.
+            FailedReplies: a command was answered with an error.
+        """
+        link = self._link
+        if link is None or link.lost.done():
+            link = await self._next_link()
+        return await link.send(commands)
+
+    async def _next_link(self) -> Link:
+        await asyncio.wait({self._attempt}, timeout=_PATIENCE)
+        if self._link is None or self._link.lost.done():
+            raise StoreUnavailable
+        return self._link
+
+    async def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            await self._connect_and_watch()
+            self._on_change()
+            if loop.time() - started > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE
+                continue
+            self._end_attempt()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, no secret
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _connect_and_watch(self) -> None:
+        if self._attempt.done():
+            self._attempt = asyncio.get_running_loop().create_future()
+        try:
+            connection = await self._dial()
+            link = Link(connection, self._command_timeout)
+        except RedisError as error:
+            self._log_failure(error)
+            self._end_attempt()
+            return
+        self._link = link
+        self._log_success()
+        self._end_attempt()
+        self._attempt = asyncio.get_running_loop().create_future()
+        await self._watch(link, connection)
+
+    async def _watch(self, link: Link, connection: AbstractConnection) -> None:
+        while not link.lost.done():
+            await asyncio.wait({link.lost}, timeout=_CHECK_INTERVAL)
+            with suppress(StoreUnavailable, FailedReplies):
+                if not await self._still_primary(link, connection):
+                    link.drop("no longer the primary")
+        _LOGGER.warning("redis %s: %s", self.name, link.lost.result())
+
+    async def _still_primary(self, link: Link, connection: AbstractConnection) -> bool:
+        # A primary turned replica goes on answering reads, out of date; only its role tells.
+        (hello,) = await link.send((("HELLO",),))
+        return hello[b"role"] == b"master" and await self._is_primary(connection)
+
+    def _end_attempt(self) -> None:
+        if not self._attempt.done():
+            self._attempt.set_result(None)
+
+    def _log_success(self) -> None:
+        self._failing = False
+        _LOGGER.info("redis %s: read channel open", self.name)
+
+    def _log_failure(self, error: RedisError) -> None:
+        if not self._failing:
+            level = logging.ERROR if is_configuration_fault(error) else logging.WARNING
+            _LOGGER.log(level, "redis %s: cannot connect, trying again: %s", self.name, error)
+        self._failing = True

@@ -1,0 +1,202 @@
+"""One open connection to Redis on which many callers' commands travel at once.
+
+Commands of one turn of the event loop leave in one write; replies come back in order and are dealt out
+to the callers in order. Whatever breaks the order (a lost connection, an overdue reply, bytes that are
+no RESP) ends the link and fails everything in flight at once. A caller that was cancelled keeps its
+place in the queue, so that its replies go nowhere instead of to the next caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import hiredis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from session_service.domain.errors import StoreUnavailable
+from session_service.storage.faults import DEMOTED_CODES, fault_code
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+Command = tuple[bytes | str | int, ...]
+"""A command and its arguments; a tuple because hiredis packs nothing else."""
+
+MAX_IN_FLIGHT: Final = 10_000
+"""Calls that may wait for replies; at about 1 KiB each this bounds what a stuck Redis can cost."""
+
+_INCOMPLETE: Final = object()
+_GRACE: Final = 0.01
+# After these the connection is of no use: another server is the primary, data are not there yet, or
+# the credentials it was opened with no longer hold.
+_FATAL_CODES: Final = DEMOTED_CODES | {"LOADING", "NOAUTH"}
+
+
+class FailedReplies(Exception):
+    """At least one of a call's commands was answered with an error.
+
+    Args:
+        replies: one per command, an error reply as a ``ResponseError``.
+    """
+
+    def __init__(self, replies: list[Any]) -> None:
+        super().__init__()
+        self.replies = replies
+
+    @property
+    def first(self) -> ResponseError:
+        """The first error among the replies."""
+        return next(reply for reply in self.replies if isinstance(reply, ResponseError))
+
+
+class Link(asyncio.Protocol):
+    """Speaks RESP on a transport that redis-py has opened and greeted.
+
+    Args:
+        connection: connected, with nothing left to read; the link takes its transport away.
+        timeout: seconds a reply may take; the oldest call in flight is watched by one timer.
+
+    Raises:
+        redis.exceptions.ConnectionError: the connection ended meanwhile or holds unread bytes.
+    """
+
+    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._timeout = timeout
+        self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
+        self._calls: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._replies: list[Any] = []
+        self._has_error = False
+        self._fatal = ""
+        self._packed: list[bytes] = []
+        self._now = 0.0
+        self._paused = False
+        self._watch: asyncio.TimerHandle | None = None
+        # The writer is kept, since it closes its transport when it is collected.
+        self._writer = _take_over(connection)
+        self._transport = self._writer.transport
+        self._transport.set_protocol(self)
+
+    def send(self, commands: tuple[Command, ...]) -> asyncio.Future[list[Any]]:
+        """Send the commands with what else this turn of the loop sends; the replies in order.
+
+        Raises:
+            StoreUnavailable: at once if the link is lost or too much is in flight, and as the result if
+                it is lost before the last reply.
+            FailedReplies: as the result, if a command was answered with an error.
+        """
+        if self.lost.done() or len(self._calls) >= MAX_IN_FLIGHT:
+            raise StoreUnavailable
+        # hiredis's stub takes a tuple for a tuple of one.
+        packed: list[bytes] = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
+        if not self._packed:
+            self._now = self._loop.time()
+            self._loop.call_soon(self._flush)
+        self._packed += packed
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._calls.append((future, len(packed), self._now))
+        return future
+
+    def drop(self, reason: str) -> None:
+        """End the link at once and fail everything in flight."""
+        if self.lost.done():
+            return
+        self.lost.set_result(reason)
+        self._transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._packed.clear()
+        while self._calls:
+            future, _, _ = self._calls.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable())
+
+    def data_received(self, data: bytes) -> None:
+        """Deal out the replies that are complete."""
+        gets = self._reader.gets
+        try:
+            self._reader.feed(data)
+            while (reply := gets()) is not _INCOMPLETE:
+                if type(reply) is hiredis.PushNotification:
+                    continue  # out of band: answers no call
+                self._take(reply)
+        except hiredis.HiredisError as error:
+            self.drop(f"protocol error: {error}")
+        if self._fatal:
+            self.drop(f"redis answered {self._fatal}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what was in flight."""
+        self.drop(f"connection lost: {exc or 'closed by redis'}")
+
+    def pause_writing(self) -> None:
+        """Hold commands back while the transport's buffer is full; ``MAX_IN_FLIGHT`` bounds them."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Send what was held back."""
+        self._paused = False
+        self._flush()
+
+    def _take(self, reply: object) -> None:
+        if not self._calls:
+            raise hiredis.ProtocolError("a reply to no command")
+        self._replies.append(reply)
+        future, count, _ = self._calls[0]
+        if len(self._replies) < count:
+            return
+        self._calls.popleft()
+        replies, self._replies = self._replies, []
+        failed, self._has_error = self._has_error, False
+        if future.done():
+            return
+        if failed:
+            future.set_exception(FailedReplies(replies))
+        else:
+            future.set_result(replies)
+
+    def _error_reply(self, text: str) -> ResponseError:
+        error = ResponseError(text)
+        self._has_error = True
+        code = fault_code(error)
+        if code in _FATAL_CODES:
+            self._fatal = code
+        return error
+
+    def _flush(self) -> None:
+        if self._paused or not self._packed:
+            return
+        self._transport.write(b"".join(self._packed))
+        self._packed.clear()
+        if self._watch is None:
+            self._watch = self._loop.call_at(self._now + self._timeout, self._check, None)
+
+    def _check(self, suspect: asyncio.Future[list[Any]] | None) -> None:
+        # An overdue call gets a moment's grace: if this process was held up itself, its reply is here
+        # already and only has to be read.
+        self._watch = None
+        if not self._calls or self.lost.done():
+            return
+        future, _, sent = self._calls[0]
+        due = sent + self._timeout
+        if self._loop.time() < due:
+            self._watch = self._loop.call_at(due, self._check, None)
+        elif future is suspect:
+            self.drop(f"no answer in {self._timeout:g} s")
+        else:
+            self._watch = self._loop.call_later(_GRACE, self._check, future)
+
+
+def _take_over(connection: AbstractConnection) -> asyncio.StreamWriter:
+    # redis-py has no public way to give a transport away; these are the three places it is kept in.
+    reader, writer, parser = connection._reader, connection._writer, connection._parser  # noqa: SLF001
+    if reader is None or writer is None or reader.at_eof() or writer.transport.is_closing():
+        raise RedisConnectionError("the connection ended before it was taken over")
+    if reader._buffer or parser._reader.has_data():  # type: ignore[attr-defined]  # noqa: SLF001
+        raise RedisConnectionError("redis sent something unasked")
+    connection._reader = connection._writer = None  # noqa: SLF001
+    return writer
