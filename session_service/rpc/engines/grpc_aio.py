@@ -12,7 +12,6 @@ from typing import Final
 
 import grpc
 
-
 _FIXED_OPTIONS: Final = [
     ("grpc.max_connection_idle_ms", 900_000),
     ("grpc.keepalive_time_ms", 60_000),
