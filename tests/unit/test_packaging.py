@@ -1,0 +1,94 @@
+"""The lock installs what pyproject asks for, by hash, and the distribution ships what it needs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-embedded.lock"]
+PACKAGES = [ROOT / "session_service", ROOT / "client" / "session_api", ROOT / "client" / "session_client"]
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _pins(lock: Path) -> Iterator[tuple[Requirement, list[str]]]:
+    text = re.sub(r"^ *#.*$", "", lock.read_text(), flags=re.MULTILINE)
+    for entry in text.replace("\\\n", " ").split("\n"):
+        if entry.strip():
+            pin, *hashes = re.split(r"\s+--hash=", entry.strip())
+            yield Requirement(pin), hashes
+
+
+def _package_files() -> Iterator[str]:
+    for package in PACKAGES:
+        files = (path.relative_to(package.parent) for path in package.rglob("*") if path.is_file())
+        yield from (str(path) for path in files if not any(_is_cache(part) for part in path.parts))
+
+
+def _is_cache(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_line_is_pinned_by_hash(lock: Path) -> None:
+    """A lock line is one exact version with SHA-256 hashes, and nothing else: no index, no link."""
+    for pin, hashes in _pins(lock):
+        assert re.fullmatch(r"==[^*]+", str(pin.specifier)), pin
+        assert pin.url is None
+        assert hashes
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", value) for value in hashes), pin
+
+
+def test_the_locks_satisfy_every_requirement() -> None:
+    """Whatever pyproject asks for is in a lock, in a version it accepts."""
+    pinned = {canonicalize_name(pin.name): pin.specifier for lock in LOCKS for pin, _ in _pins(lock)}
+    project = _project()
+    extras = project["optional-dependencies"].values()
+    for requirement in map(Requirement, chain(project["dependencies"], *extras)):
+        version = str(pinned[canonicalize_name(requirement.name)]).removeprefix("==")
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_the_locks_agree() -> None:
+    """A package in both locks has the same version in both, so that the second install changes nothing."""
+    first, second = ({pin.name: str(pin.specifier) for pin, _ in _pins(lock)} for lock in LOCKS)
+    both = first.keys() & second.keys()
+    assert both
+    assert {name: first[name] for name in both} == {name: second[name] for name in both}
+
+
+def test_the_client_asks_for_grpc_and_protobuf_only() -> None:
+    """Without an extra the distribution brings nothing but the two."""
+    assert {Requirement(text).name for text in _project()["dependencies"]} == {"grpcio", "protobuf"}
+
+
+def test_passlib_is_never_asked_for() -> None:
+    """Only its fork libpass is installed: both own the same import."""
+    names = {pin.name for lock in LOCKS for pin, _ in _pins(lock)}
+    assert "libpass" in names
+    assert "passlib" not in names
+
+
+def test_the_wheel_holds_code_and_data(tmp_path: Path) -> None:
+    """The wheel has every file of the three packages, scripts and lists too, and no other top-level name."""
+    wheel = next(iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    shipped = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert shipped == set(_package_files())
+    assert {name.split("/")[0] for name in shipped} == {path.name for path in PACKAGES}
+    assert {f"{path.name}/py.typed" for path in PACKAGES} <= shipped
