@@ -6,7 +6,6 @@ import hashlib
 from base64 import b64decode, b64encode
 from typing import ClassVar
 
-from passlib.exc import InvalidHashError
 from passlib.utils import handlers as uh
 from passlib.utils import to_unicode
 from passlib.utils.binary import PADDED_BASE64_CHARS
@@ -44,7 +43,7 @@ class django_scrypt(uh.GenericHandler):  # noqa: N801 - passlib names a handler 
         """
         stored: str = to_unicode(hash, "ascii", "hash")
         if not stored.startswith(cls.ident):
-            raise InvalidHashError(cls)
+            raise ValueError("not a Django scrypt hash")
         work_factor, salt, block_size, parallelism, digest = stored.removeprefix(cls.ident).split("$")
         b64decode(digest, validate=True)
         return cls(salt, int(work_factor), int(block_size), int(parallelism), digest)

@@ -1,0 +1,206 @@
+"""What is counted and timed, as objects that the other packages call as their observers.
+
+Children are bound once, so that an observation costs about a microsecond. Every label has a fixed
+set of values: no caller can add a series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from session_service.domain.events import Action, AuditEvent
+from session_service.domain.models import SweepReport
+
+_OTHER = "other"
+_CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0)
+_HASHING_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_CREATING = frozenset({Action.LOGIN, Action.SESSION_CREATED})
+_REASON_LIMIT = 64
+
+
+class CallMetrics:
+    """RPCs by method and reason: rate, errors and duration in one histogram.
+
+    Args:
+        registry: where they are collected.
+        methods: full names (``/session.v1.SessionService/Login``); any other counts as ``other``.
+    """
+
+    def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
+        self._calls = Histogram(
+            "session_rpc_duration_seconds",
+            "Duration of RPCs by method and reason; _count is how many.",
+            ("method", "reason"),
+            registry=registry,
+            buckets=_CALL_BUCKETS,
+        )
+        self._methods = frozenset(methods)
+        self._reasons: set[str] = set()
+        self._bound: dict[tuple[str, str], Histogram] = {}
+
+    def call_ended(self, method: str, reason: str, seconds: float) -> None:
+        """Note a call that took so many seconds."""
+        bound = self._bound.get((method, reason))
+        if bound is None:
+            bound = self._bind(method, reason)
+        bound.observe(seconds)
+
+    def _bind(self, method: str, reason: str) -> Histogram:
+        known = method in self._methods
+        bound = self._calls.labels(method.removeprefix("/") if known else _OTHER, self._limited(reason))
+        if known:
+            self._bound[method, reason] = bound
+        return bound
+
+    def _limited(self, reason: str) -> str:
+        if len(self._reasons) < _REASON_LIMIT:
+            self._reasons.add(reason)
+        return reason if reason in self._reasons else _OTHER
+
+
+class StoreMetrics:
+    """Round trips to Redis."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._trips = Histogram(
+            "session_redis_round_trip_seconds",
+            "Round trips to Redis by kind: read or script.",
+            ("kind",),
+            registry=registry,
+            buckets=_STORE_BUCKETS,
+        )
+        faults = Counter(
+            "session_redis_faults", "Round trips that Redis did not answer.", ("kind",), registry=registry
+        )
+        self._read, self._script = self._trips.labels("read"), self._trips.labels("script")
+        self._read_fault, self._script_fault = faults.labels("read"), faults.labels("script")
+
+    def read(self, seconds: float) -> None:
+        """Note an answered read."""
+        self._read.observe(seconds)
+
+    def script(self, seconds: float) -> None:
+        """Note an answered change."""
+        self._script.observe(seconds)
+
+    def read_failed(self) -> None:
+        """Note a read without an answer."""
+        self._read_fault.inc()
+
+    def script_failed(self) -> None:
+        """Note a change without an answer."""
+        self._script_fault.inc()
+
+
+class HashingMetrics:
+    """The password-hashing queue; a ``users.hashing.HashingObserver``."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._depth = Gauge(
+            "session_hashing_depth",
+            "Calls that wait or hash.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._waited = Histogram(
+            "session_hashing_wait_seconds",
+            "Time a call waited for a hashing thread.",
+            registry=registry,
+            buckets=_HASHING_BUCKETS,
+        )
+        self._took = Histogram(
+            "session_hashing_seconds",
+            "Time a hash took in its thread.",
+            registry=registry,
+            buckets=_HASHING_BUCKETS,
+        )
+        self._shed = Counter(
+            "session_hashing_shed", "Calls turned away because the queue was full.", registry=registry
+        )
+
+    def queued(self, depth: int) -> None:
+        """Set how many calls wait or hash."""
+        self._depth.set(depth)
+
+    def hashed(self, waited: float, took: float) -> None:
+        """Note a call served, in seconds."""
+        self._waited.observe(waited)
+        self._took.observe(took)
+
+    def shed(self) -> None:
+        """Note a call turned away."""
+        self._shed.inc()
+
+
+class SweepMetrics:
+    """The sweep of the index."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter("session_sweeps", "Sweeps that ended.", registry=registry)
+        self._scanned = Counter("session_sweep_scanned", "Index entries looked at.", registry=registry)
+        self._removed = Counter("session_sweep_removed", "Dead index entries removed.", registry=registry)
+
+    def swept(self, report: SweepReport) -> None:
+        """Note a sweep."""
+        self._runs.inc()
+        self._scanned.inc(report.scanned)
+        self._removed.inc(report.removed)
+
+
+class EventMetrics:
+    """Audit events and the sessions they created and ended."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        events = Counter("session_events", "Audit events by action.", ("action",), registry=registry)
+        self._events = {action: events.labels(action.value) for action in Action}
+        self._created = Counter("session_created", "Sessions created.", registry=registry)
+        self._ended = Counter(
+            "session_ended", "Sessions ended by a logout, revocation, eviction or theft.", registry=registry
+        )
+        self._written = Counter("session_audit_written", "Audit events written to Redis.", registry=registry)
+        self._lost = Counter(
+            "session_audit_lost", "Audit events dropped while Redis was away.", registry=registry
+        )
+
+    def happened(self, event: AuditEvent) -> None:
+        """Note an event."""
+        self._events[event.action].inc()
+        if event.action in _CREATING:
+            self._created.inc()
+        elif event.action is Action.EVICT:
+            self._ended.inc()
+        elif event.count:
+            self._ended.inc(event.count)
+
+    def written(self, count: int) -> None:
+        """Note events that reached the stream."""
+        self._written.inc(count)
+
+    def lost(self, count: int) -> None:
+        """Note events that never will."""
+        self._lost.inc(count)
+
+
+class Metrics:
+    """All of them.
+
+    Args:
+        registry: where they are collected; one per process.
+        methods: full names of the RPCs served.
+    """
+
+    def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
+        self.calls = CallMetrics(registry, methods)
+        self.store = StoreMetrics(registry)
+        self.hashing = HashingMetrics(registry)
+        self.sweeps = SweepMetrics(registry)
+        self.events = EventMetrics(registry)
+        self.store_up = Gauge(
+            "session_store_up",
+            "Whether Redis answers, as health reports it: 1 or 0.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )

@@ -1,0 +1,47 @@
+"""The second line of defence of the log: what looks like a secret is not written.
+
+The first is that nobody logs one. Two nets: by the name of a field, and by the look of a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+REDACTED = "[redacted]"
+
+_SECRET_NAMES = re.compile(
+    r"(^|[_-])(password|passwd|secret|token|authorization|credentials?|cookie|service[_-]?key|private[_-]?key|hash)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXTS = re.compile(
+    r"""
+      \bey[\w-]{8,}\.[\w-]{8,}\.[\w-]*          # a JWT
+    | \bssk_[\w-]{16,}                          # a service key
+    | [\w.~@|:+-]{1,200}\.[\w-]{22}\.\d{1,19}\.[\w-]{1,64}\.[\w-]{43}\b  # a refresh token
+    | (?<=bearer\s)\S+
+    | (?<=://)[^/\s@]*:[^/\s@]*(?=@)            # user and password of a URL
+    | \$(argon2\w{1,2}|2[abxy]|scrypt|pbkdf2[\w-]*|bcrypt[\w-]*)\$\S+  # a password hash
+    """,
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
+
+
+def redact(name: str, value: object) -> object:
+    """A field's value as it may be written: numbers as they are, secrets replaced, the rest as text."""
+    if _SECRET_NAMES.search(name):
+        return REDACTED
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): redact(str(key), each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [redact("", each) for each in value]
+        case _:
+            return redact_text(str(value))
+
+
+def redact_text(text: str) -> str:
+    """The text without what looks like a token, a key, a password in a URL or a password hash."""
+    return _SECRET_TEXTS.sub(REDACTED, text)
