@@ -47,6 +47,10 @@ class Key:
         """Whether the signature is this key's, for this message."""
         return self._algorithm.verify(message, self._verifying, signature)
 
+    def same_as(self, other: Key) -> bool:
+        """Whether both are one key, whatever their ids."""
+        return self.alg == other.alg and bool(self._verifying == other._verifying)
+
 
 def read_key(jwk: Mapping[str, Any]) -> Key:
     """Check a JWK and make it ready.
@@ -57,7 +61,10 @@ def read_key(jwk: Mapping[str, Any]) -> Key:
     Raises:
         JwkError: naming the member that is wrong.
     """
-    kid, alg = read_kid(jwk), _read_alg(jwk)
+    kid = kid_of(jwk)
+    if kid is None:
+        raise JwkError('"kid" must be 1 to 64 characters of A-Z a-z 0-9 _ -')
+    alg = _read_alg(jwk)
     kind = KINDS[alg]
     _check_members(jwk, kind)
     _check_use(jwk, kind)
@@ -66,16 +73,10 @@ def read_key(jwk: Mapping[str, Any]) -> Key:
     return Key(kid, alg, can_sign, kind.algorithm, signing, verifying)
 
 
-def read_kid(jwk: Mapping[str, Any]) -> str:
-    """The key's id: no dots, which part the fields of a refresh token.
-
-    Raises:
-        JwkError: it is missing or has another form.
-    """
-    kid = jwk.get("kid")
-    if not isinstance(kid, str) or not _KID.fullmatch(kid):
-        raise JwkError('"kid" must be 1 to 64 characters of A-Z a-z 0-9 _ -')
-    return kid
+def kid_of(jwk: object) -> str | None:
+    """The key's id, if it has the right form: without dots, which part a refresh token's fields."""
+    kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
+    return kid if isinstance(kid, str) and _KID.fullmatch(kid) else None
 
 
 def new_key(alg: str) -> dict[str, Any]:

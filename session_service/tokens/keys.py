@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 from session_service.tokens import strict_json
-from session_service.tokens.jwk import JwkError, Key, new_key, read_key, read_kid
+from session_service.tokens.jwk import JwkError, Key, kid_of, new_key, read_key
 
 __all__ = ["KeyRing", "KeyRingError", "Purpose", "load_key_ring", "new_document", "new_key", "prepend"]
 
@@ -46,13 +47,9 @@ class KeyRing:
         """
         if set(document) != {"access", "refresh"}:
             raise KeyRingError('the key document must have exactly "access" and "refresh"')
-        access, refresh = _read_set(document, "access"), _read_set(document, "refresh")
-        for position, key in enumerate(refresh):
-            if key.alg != "HS256":
-                raise _at("refresh", position, key.kid, '"alg" must be HS256')
-            if any(_same_secret(key, other) for other in access):
-                raise _at("refresh", position, key.kid, '"k" is also the secret of an access key')
-        return cls(access, refresh)
+        ring = cls(_read_set(document, "access"), _read_set(document, "refresh"))
+        _check_distinct(ring)
+        return ring
 
 
 def load_key_ring(path: Path) -> KeyRing:
@@ -88,6 +85,14 @@ def new_document(alg: str) -> dict[str, Any]:
 def prepend(document: Mapping[str, Any], purpose: Purpose, jwk: Mapping[str, Any]) -> dict[str, Any]:
     """The document with one more key, which signs from now on; the others go on verifying.
 
+    Where several servers share the document, let the key verify on all of them, as a later entry,
+    before it signs on any: a server that does not have it yet refuses its tokens.
+
+    Args:
+        document: a key file's content; it is not changed.
+        purpose: the set that the key goes into.
+        jwk: the key, as ``new_key`` makes it.
+
     Raises:
         KeyRingError: the document or the key cannot be used, or the ``kid`` is taken.
     """
@@ -103,39 +108,35 @@ def _read_set(document: Mapping[str, Any], purpose: Purpose) -> tuple[Key, ...]:
     entries = jwk_set.get("keys") if isinstance(jwk_set, Mapping) else None
     if not isinstance(entries, list) or not entries:
         raise KeyRingError(f'"{purpose}" must be a JWK set: {{"keys": [at least one JWK]}}')
-    keys: list[Key] = []
-    for position, entry in enumerate(entries):
-        key = _read_entry(purpose, position, entry)
-        if any(key.kid == other.kid for other in keys):
-            raise _at(purpose, position, key.kid, '"kid" is used twice')
-        keys.append(key)
+    keys = tuple(_read_entry(purpose, *entry) for entry in enumerate(entries))
     if not keys[0].can_sign:
-        raise _at(
-            purpose, 0, keys[0].kid, 'the first key signs: it must be private and "key_ops" allow "sign"'
-        )
-    return tuple(keys)
-
-
-def _same_secret(one: Key, other: Key) -> bool:
-    return one.alg == other.alg == "HS256" and one.verifies(b"", other.sign(b""))
+        problem = 'the first key signs: it must be private, and "key_ops" must have "sign" if given'
+        raise KeyRingError(f"{_place(purpose, 0, keys[0].kid)}: {problem}")
+    return keys
 
 
 def _read_entry(purpose: Purpose, position: int, entry: object) -> Key:
-    if not isinstance(entry, Mapping):
-        raise _at(purpose, position, None, "is not a JSON object")
     try:
-        return read_key(entry)
+        if not isinstance(entry, Mapping):
+            raise JwkError("must be a JSON object")
+        key = read_key(entry)
+        if purpose == "refresh" and key.alg != "HS256":
+            raise JwkError('"alg" must be HS256')
     except JwkError as error:
-        raise _at(purpose, position, _kid_of(entry), str(error)) from None
+        raise KeyRingError(f"{_place(purpose, position, kid_of(entry))}: {error}") from None
+    return key
 
 
-def _kid_of(entry: Mapping[str, Any]) -> str | None:
-    try:
-        return read_kid(entry)
-    except JwkError:
-        return None
+def _check_distinct(ring: KeyRing) -> None:
+    """A key with a second entry would outlive the removal of the first, or serve two purposes."""
+    access = [("access", _place("access", at, key.kid), key) for at, key in enumerate(ring.access)]
+    refresh = [("refresh", _place("refresh", at, key.kid), key) for at, key in enumerate(ring.refresh)]
+    for (purpose, place, key), (other_purpose, other_place, other) in combinations(access + refresh, 2):
+        if key.same_as(other):
+            raise KeyRingError(f"{other_place}: is the same key as {place}")
+        if purpose == other_purpose and key.kid == other.kid:
+            raise KeyRingError(f'{other_place}: has the same "kid" as {place}')
 
 
-def _at(purpose: Purpose, position: int, kid: str | None, problem: str) -> KeyRingError:
-    name = f' (kid "{kid}")' if kid else ""
-    return KeyRingError(f"{purpose}.keys[{position}]{name}: {problem}")
+def _place(purpose: Purpose, position: int, kid: str | None) -> str:
+    return f"{purpose}.keys[{position}]" + (f' (kid "{kid}")' if kid else "")

@@ -56,8 +56,8 @@ class HmacRefreshTokens:
             raise RefreshTokenInvalid from refusal
 
     def _authentic(self, token: str) -> str:
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise ValueError("too long")
+        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+            raise ValueError("too long or not ASCII")
         body, _, mac = token.rpartition(".")
         key = self._keys.get(body.rpartition(".")[2])
         if key is None:

@@ -1,4 +1,4 @@
-"""Keys of every algorithm, made once, and a clock that a test sets."""
+"""Keys of every algorithm, made once, and tokens under each."""
 
 from __future__ import annotations
 
@@ -11,26 +11,15 @@ from session_service.tokens.access import JwtAccessTokens
 from session_service.tokens.algorithms import KINDS
 from session_service.tokens.jwk import new_key
 from session_service.tokens.keys import KeyRing
+from tests.support.tokens import NOW, SetClock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NOW = 1_700_000_000
-
-
-class SetClock:
-    """A clock that stands where the test puts it."""
-
-    def __init__(self) -> None:
-        self.now: float = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
 
 @pytest.fixture(scope="session")
 def jwks() -> Mapping[str, dict[str, Any]]:
-    """A private key of each algorithm; the ``kid`` is the algorithm in lower case."""
+    """A private key of each algorithm; its ``kid`` is the algorithm in lower case."""
     return {alg: new_key(alg) | {"kid": alg.lower()} for alg in KINDS}
 
 
@@ -41,8 +30,10 @@ def refresh_jwk() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def ring(request: pytest.FixtureRequest, jwks: Mapping[str, dict[str, Any]], refresh_jwk: dict[str, Any]) -> KeyRing:
-    """A ring in which the algorithm under test signs and the others verify."""
+def ring(
+    request: pytest.FixtureRequest, jwks: Mapping[str, dict[str, Any]], refresh_jwk: dict[str, Any]
+) -> KeyRing:
+    """A ring in which the algorithm under test signs and the other three verify."""
     others = [jwk for alg, jwk in jwks.items() if alg != request.param]
     return KeyRing.from_document(
         {"access": {"keys": [jwks[request.param], *others]}, "refresh": {"keys": [refresh_jwk]}}
