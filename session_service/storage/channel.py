@@ -65,9 +65,12 @@ class ReadChannel:
         self._failing = False
         self._task: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
-        """Start, and wait for the first attempt to end, well or not."""
+    def start(self) -> None:
+        """Begin to connect, and never stop trying until closed."""
         self._task = asyncio.create_task(self._run(), name=f"read channel {self.name}")
+
+    async def attempted(self) -> None:
+        """Wait for the first attempt to end, well or not; from ``start`` on."""
         await asyncio.wait({self._attempt})
 
     async def close(self) -> None:

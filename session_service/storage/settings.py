@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from redis.asyncio.connection import SSLConnection, parse_url
 
 Address = tuple[str, int]
 """Host and port."""
 
+_URL_PARTS: Final = frozenset({"host", "port", "db", "username", "password", "path", "connection_class"})
 _WAYS: Final = "redis: give one of url, unix_socket_path, sentinel and cluster, or host and port alone"
 
 
@@ -48,7 +51,7 @@ class RedisSettings:
     """One Redis: standalone, behind Sentinel, or a cluster. Time-outs in seconds.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``; takes the place of the six fields after it.
+        url: ``redis://``, ``rediss://`` or ``unix://``; what it says goes before the fields after it.
         host: where Redis is.
         port: its port.
         db: number of the database; 0 in a cluster.
@@ -57,7 +60,7 @@ class RedisSettings:
         unix_socket_path: connect there instead of host and port.
         sentinel: ask these for the primary.
         cluster: host and port of some nodes of a Redis Cluster.
-        tls: encrypt; ``None`` does not, except with a ``rediss://`` url.
+        tls: encrypt; ``None`` does not, except with a ``rediss://`` URL.
         max_connections: for changes, per process (in a cluster: per primary). Checks share one more.
         connect_timeout: for opening and greeting; also how long a change waits for a free connection.
         command_timeout: for one command's answer.
@@ -93,3 +96,28 @@ class RedisSettings:
             raise ValueError("redis: max_connections must be at least 1")
         if min(self.connect_timeout, self.command_timeout) <= 0:
             raise ValueError("redis: connect_timeout and command_timeout must be above 0")
+
+    def resolved(self) -> RedisSettings:
+        """The same with the URL taken apart.
+
+        Raises:
+            ValueError: it is no URL of Redis; the message does not repeat it.
+        """
+        if not self.url:
+            return self
+        parts = _parse_url(self.url)
+        tls = self.tls
+        if parts.pop("connection_class", None) is SSLConnection:
+            tls = tls or RedisTls()
+        return replace(self, url="", tls=tls, unix_socket_path=parts.pop("path", ""), **parts)
+
+
+def _parse_url(url: str) -> dict[str, Any]:
+    try:
+        parts = dict(parse_url(url))
+    except ValueError:
+        raise ValueError("redis: url must be redis://, rediss:// or unix://") from None
+    unknown = parts.keys() - _URL_PARTS
+    if unknown:
+        raise ValueError(f"redis: url must not carry {', '.join(sorted(unknown))}; configure it by name")
+    return parts

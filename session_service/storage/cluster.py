@@ -1,0 +1,121 @@
+"""Connections to a Redis Cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from session_service.storage.cluster_reads import ClusterReads
+from session_service.storage.dialling import connection_kwargs, dial, greet_primary, node_target, tls_kwargs
+from session_service.storage.topology import SlotRange, read_topology
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from session_service.storage.settings import Address, RedisSettings
+
+# Beside the changes that run: reading the topology, ASKING.
+_SPARE_CONNECTIONS: Final = 8
+
+
+class ClusterClient(RedisCluster):
+    """redis-py's cluster client, bounded in waiting and without retries; it follows redirections.
+
+    Args:
+        settings: where the cluster is.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        tls = {} if settings.tls is None else {"ssl": True, **tls_kwargs(settings.tls)}
+        super().__init__(
+            startup_nodes=[ClusterNode(host, port) for host, port in settings.cluster],
+            # Its own way of renewing the topology closes connections that others are using.
+            reinitialize_steps=0,
+            require_full_coverage=False,
+            max_connections=settings.max_connections + _SPARE_CONNECTIONS,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            **connection_kwargs(settings),
+            **tls,
+        )
+        self._slots = asyncio.Semaphore(settings.max_connections)
+        self._patience = settings.connect_timeout
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in redis-py
+        """Run a command once a connection is free; see redis-py.
+
+        Raises:
+            redis.exceptions.ConnectionError: none was free for as long as connecting may take.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise RedisConnectionError("no connection to redis was free in time") from error
+        try:
+            return await super().execute_command(*args, **kwargs)
+        finally:
+            self._slots.release()
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> ClusterNode | None:
+        """Find a node, also one that has no slots yet and so is not in the topology: ASK names it."""
+        node = super().get_node(host, port, node_name)
+        if node is None and node_name is not None:
+            host, _, digits = node_name.rpartition(":")
+            node = ClusterNode(host, int(digits), "primary", **self.connection_kwargs)
+            self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
+        return node
+
+
+class ClusterTarget:
+    """The primaries of a Redis Cluster: ``client`` changes them, ``reads`` reads them.
+
+    Args:
+        settings: where some of its nodes are.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+        self.client = ClusterClient(settings)
+        self.reads = ClusterReads(self._dial, self._ask_topology, settings.command_timeout)
+
+    async def open(self) -> None:
+        """Start; returns after the first attempt."""
+        await self.reads.open()
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self.reads.close()
+        await self.client.aclose()
+
+    async def primaries(self) -> AsyncIterator[Redis]:
+        """A client for each primary, good until the next one is taken."""
+        for address in self.reads.addresses():
+            make, kwargs = node_target(self._settings, address)
+            pool = BlockingConnectionPool(max_connections=1, connection_class=make, **kwargs)
+            async with Redis.from_pool(pool) as client:
+                yield client
+
+    async def _dial(self, address: Address) -> AbstractConnection:
+        make, kwargs = node_target(self._settings, address)
+        return await dial(make, redis_connect_func=greet_primary, **kwargs)
+
+    async def _ask_topology(self, known: Sequence[Address]) -> list[SlotRange]:
+        # The primaries known so far in any order, then the nodes of the settings.
+        failure = RedisError("no node is configured")
+        for address in (*random.sample(known, len(known)), *self._settings.cluster):
+            try:
+                return await read_topology(self._settings, address)
+            except RedisError as error:
+                failure = error
+        raise failure

@@ -1,0 +1,198 @@
+"""Reading a Redis Cluster: one channel per primary, and the cluster's redirections followed.
+
+MOVED, ASK and TRYAGAIN say that a command has not run, so sending it elsewhere is no retry. They are
+followed per command: while a slot migrates, one of a call's keys may be here and the next one there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.crc import key_slot
+from redis.exceptions import AskError, RedisError, ResponseError
+
+from session_service.domain.errors import StoreUnavailable
+from session_service.storage.channel import ReadChannel
+from session_service.storage.faults import fault_code
+from session_service.storage.link import Command, FailedReplies
+from session_service.storage.reads import raise_first_error
+from session_service.storage.topology import SLOTS, SlotRange, node_address
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from session_service.storage.settings import Address
+
+_LOGGER = logging.getLogger(__name__)
+
+_MOST_REDIRECTIONS: Final = 8
+_TRY_AGAIN_PAUSE: Final = 0.02
+_REFRESH_PAUSE: Final = 0.5
+_ASKING: Final[Command] = ("ASKING",)
+
+
+class _Primary(ReadChannel):
+    """The channel to the primary at an address."""
+
+    def __init__(
+        self,
+        address: Address,
+        dial: Callable[[Address], Awaitable[AbstractConnection]],
+        command_timeout: float,
+        on_change: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            name=f"{address[0]}:{address[1]}",
+            dial=lambda: dial(address),
+            is_primary=_always,
+            command_timeout=command_timeout,
+            on_change=on_change,
+        )
+        self.address = address
+
+
+class ClusterReads:
+    """Reads the primary of each key's slot; see ``reads.Reads``.
+
+    The slots are asked for at the start and again whenever a node redirects or a channel is lost, at
+    most about twice a second.
+
+    Args:
+        dial: opens a connection to the primary at an address.
+        topology: asks any node that answers for the slots, those given first.
+        command_timeout: seconds a reply may take.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[Address], Awaitable[AbstractConnection]],
+        topology: Callable[[Sequence[Address]], Awaitable[list[SlotRange]]],
+        command_timeout: float,
+    ) -> None:
+        self._dial = dial
+        self._topology = topology
+        self._command_timeout = command_timeout
+        self._channels: dict[Address, _Primary] = {}
+        self._owners: list[_Primary | None] = [None] * SLOTS
+        self._stale = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Start; returns after the first attempt to learn the slots and to reach their primaries."""
+        await self._refresh()
+        await asyncio.gather(*(channel.attempted() for channel in self._channels.values()))
+        self._task = asyncio.create_task(self._run(), name="cluster topology")
+
+    async def close(self) -> None:
+        """Stop; what is in flight fails."""
+        tasks = [task for task in (self._task, *self._retiring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    async def read(self, key: str, /, *commands: Command) -> list[Any]:
+        """Run the commands where the key is; see ``Reads.read``."""
+        slot = key_slot(key.encode())
+        owner = self._owners[slot]
+        if owner is None:
+            self._stale.set()
+            raise StoreUnavailable
+        try:
+            return await owner.read(commands)
+        except FailedReplies as failed:
+            return await self._follow(owner, commands, failed.replies)
+
+    def addresses(self) -> list[Address]:
+        """The primaries, as known now."""
+        return list(self._channels)
+
+    async def _follow(
+        self, channel: _Primary, commands: tuple[Command, ...], replies: list[Any]
+    ) -> list[Any]:
+        for place, command in enumerate(commands):
+            if isinstance(replies[place], ResponseError):
+                replies[place] = await self._settle(channel, command, replies[place])
+        return replies
+
+    async def _settle(self, channel: _Primary, command: Command, error: ResponseError) -> Any:  # noqa: ANN401
+        for _ in range(_MOST_REDIRECTIONS):
+            before: tuple[Command, ...] = ()
+            match fault_code(error):
+                case "MOVED":
+                    channel = self._moved(channel, error)
+                case "ASK":
+                    channel = self._redirected(channel, error)[1]
+                    before = (_ASKING,)
+                case "TRYAGAIN":
+                    await asyncio.sleep(_TRY_AGAIN_PAUSE)
+                case _:
+                    self._stale.set()
+                    raise_first_error(FailedReplies([error]))
+            try:
+                return (await channel.read((*before, command)))[-1]
+            except FailedReplies as failed:
+                error = failed.first
+        raise StoreUnavailable
+
+    def _moved(self, channel: _Primary, error: ResponseError) -> _Primary:
+        slot, owner = self._redirected(channel, error)
+        self._owners[slot] = owner
+        self._stale.set()
+        return owner
+
+    def _redirected(self, channel: _Primary, error: ResponseError) -> tuple[int, _Primary]:
+        # "MOVED 3999 127.0.0.1:6381"; redis-py's class for it reads what follows the code.
+        there = AskError(str(error).partition(" ")[2])
+        return there.slot_id, self._channel(node_address(there.host, there.port, channel.address))
+
+    def _channel(self, address: Address) -> _Primary:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = _Primary(address, self._dial, self._command_timeout, self._stale.set)
+            channel.start()
+            self._channels[address] = channel
+        return channel
+
+    async def _run(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            await self._refresh()
+            await asyncio.sleep(_REFRESH_PAUSE * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+
+    async def _refresh(self) -> None:
+        try:
+            ranges = await self._topology(list(self._channels))
+        except RedisError as error:
+            _LOGGER.warning("redis cluster: no node tells the slots, trying again: %s", error)
+            self._stale.set()
+            return
+        owners: list[_Primary | None] = [None] * SLOTS
+        for each in ranges:
+            owners[each.first : each.last + 1] = [self._channel(each.address)] * (each.last + 1 - each.first)
+        self._owners = owners
+        self._forget(self._channels.keys() - {each.address for each in ranges})
+
+    def _forget(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            task = asyncio.create_task(self._retire(self._channels.pop(address)))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, channel: _Primary) -> None:
+        # What is in flight there is answered first.
+        try:
+            await asyncio.sleep(self._command_timeout)
+        finally:
+            await channel.close()
+
+
+async def _always(_connection: AbstractConnection) -> bool:
+    return True
