@@ -55,8 +55,12 @@ _UNOBSERVED = Unobserved()
 
 def default_threads(workers: int = 1) -> int:
     """Threads that leave a core to the event loops of ``workers`` processes, at least one."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, (cores - 1) // workers)
+    return max(1, (_cores() - 1) // workers)
+
+
+def _cores() -> int:
+    """The cores this process may use; only Linux tells them from those there are."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class PooledPasswordHasher:
