@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,16 +27,28 @@ class JwkError(ValueError):
     """A JWK that cannot be used; the message names the member, never its value."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """A key of a ring. ``can_sign`` is false for a public key or where ``key_ops`` forbids it."""
+    """A key of a ring. Not a dataclass: printers of those show fields that ``repr`` leaves out.
 
-    kid: str
-    alg: str
-    can_sign: bool
-    _algorithm: Algorithm = field(repr=False)
-    _signing: Any = field(repr=False)
-    _verifying: Any = field(repr=False)
+    Args:
+        kid: its id.
+        alg: its one algorithm.
+        can_sign: false for a public key, or where ``key_ops`` forbids it.
+        algorithm: the library's implementation.
+        signing: the private key as the implementation takes it, ``None`` if there is none.
+        verifying: the public key likewise; for HS256 the secret itself.
+    """
+
+    __slots__ = ("_algorithm", "_signing", "_verifying", "alg", "can_sign", "kid")
+
+    def __init__(
+        self, *, kid: str, alg: str, can_sign: bool, algorithm: Algorithm, signing: object, verifying: object
+    ) -> None:
+        self.kid, self.alg, self.can_sign = kid, alg, can_sign
+        self._algorithm, self._signing, self._verifying = algorithm, signing, verifying
+
+    def __repr__(self) -> str:
+        return f"Key(kid={self.kid!r}, alg={self.alg!r}, can_sign={self.can_sign})"
 
     def sign(self, message: bytes) -> bytes:
         """The signature of a message (for HS256 its MAC); only where ``can_sign``."""
@@ -70,7 +81,14 @@ def read_key(jwk: Mapping[str, Any]) -> Key:
     _check_use(jwk, kind)
     signing, verifying = _load(jwk, alg, kind)
     can_sign = signing is not None and "sign" in jwk.get("key_ops", _OPERATIONS)
-    return Key(kid, alg, can_sign, kind.algorithm, signing, verifying)
+    return Key(
+        kid=kid,
+        alg=alg,
+        can_sign=can_sign,
+        algorithm=kind.algorithm,
+        signing=signing,
+        verifying=verifying,
+    )
 
 
 def kid_of(jwk: object) -> str | None:

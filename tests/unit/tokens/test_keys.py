@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import traceback
+from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis.vendor.pretty import pretty
+from rich.pretty import pretty_repr
 
 from session_service.tokens.algorithms import KINDS
 from session_service.tokens.jwk import JwkError
 from session_service.tokens.keys import KeyRing, KeyRingError, load_key_ring, new_document, new_key, prepend
-from tests.support.tokens import base64url
+from tests.support.tokens import base64url, unbase64url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -35,7 +38,7 @@ def secrets_of(document: object) -> list[str]:
     )
 
 
-def refusal(document: Any) -> str:
+def refusal(document: dict[str, Any]) -> str:
     """Why the document is refused; fails if it is not, or if any secret shows."""
     with pytest.raises(KeyRingError) as refused:
         KeyRing.from_document(document)
@@ -53,10 +56,12 @@ def test_first_signs(document: dict[str, Any]) -> None:
 
 
 def test_repr_shows_no_secret(document: dict[str, Any]) -> None:
-    """A ring prints ids and algorithms only."""
-    shown = repr(KeyRing.from_document(document))
-    assert "hs256" in shown
-    assert not [secret for secret in secrets_of(document) if secret in shown]
+    """A ring prints ids and algorithms only, whoever prints it."""
+    ring = KeyRing.from_document(document)
+    raw = [repr(unbase64url(secret))[2:-1] for secret in secrets_of(document)]
+    for shown in (repr(ring), str(ring), pformat(ring), pretty(ring), pretty_repr(ring)):
+        assert "hs256" in shown
+        assert not [secret for secret in secrets_of(document) + raw if secret in shown]
 
 
 def test_sets_are_required(document: dict[str, Any]) -> None:
@@ -65,16 +70,8 @@ def test_sets_are_required(document: dict[str, Any]) -> None:
     assert refusal({}) == exactly
     assert refusal({"access": document["access"]}) == exactly
     assert refusal(document | {"acess": {}}) == exactly
-    for wrong in (
-        None,
-        [],
-        {},
-        {"keys": []},
-        {"keys": {}},
-        {"keys": "x"},
-        {"keys": None},
-        [new_key("HS256")],
-    ):
+    sets: list[object] = [None, [], {}, {"keys": []}, {"keys": {}}, {"keys": "x"}, {"keys": None}, [{}]]
+    for wrong in sets:
         assert refusal(document | {"access": wrong}).startswith('"access" must be a JWK set')
         assert refusal(document | {"refresh": wrong}).startswith('"refresh" must be a JWK set')
 
@@ -202,10 +199,12 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
         lambda text: "[" + text + "]",
         lambda text: text.replace('"k"', '"k":"' + "A" * 43 + '","k"', 1),
         lambda text: "\ufeff" + text,
-        lambda text: "",
+        lambda text: text[:0],
     ],
 )
-def test_file_that_is_not_json(tmp_path: Path, document: dict[str, Any], change: Any) -> None:
+def test_file_that_is_not_json(
+    tmp_path: Path, document: dict[str, Any], change: Callable[[str], str]
+) -> None:
     """A broken file is refused by path and place, quoting nothing of it."""
     path = tmp_path / "keys.json"
     path.write_text(change(json.dumps(document)))
