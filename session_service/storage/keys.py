@@ -71,9 +71,9 @@ def login_attempts(scope: str, subject: str) -> str:
     return f"login_attempts:{scope}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
 
 
-def audit_batch(batch_id: str) -> str:
-    """The mark that a batch of audit events is in the stream already; in the stream's slot."""
-    return f"audit_batch:{{{AUDIT_STREAM}}}:{batch_id}"
+def audit_writer(writer_id: str) -> str:
+    """The number of the last batch of audit events that a process wrote; in the stream's slot."""
+    return f"audit_writer:{{{AUDIT_STREAM}}}:{writer_id}"
 
 
 def owner(key: str) -> str:

@@ -52,3 +52,13 @@ local function members_below(index, cursor, score, count)
   local first = math.max(0, rank - count)
   return redis.call('ZRANGE', index, first, rank - 1, 'WITHSCORES'), first == 0
 end
+
+-- An answer of the given values followed by the user's fields, in the order of codec.USER_FIELDS.
+local function with_user(answer, user)
+  local fields = redis.call('HMGET', user, 'user_id', 'username', 'roles', 'disabled', 'created_at',
+    'password_hash')
+  for _, value in ipairs(fields) do
+    table.insert(answer, value)
+  end
+  return answer
+end
