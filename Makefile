@@ -20,10 +20,10 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format proto lock bench clean
+.PHONY: help install run test lint format proto sync-client lock bench clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Make .venv from the lock (the others do so by themselves)
 
@@ -46,6 +46,9 @@ format: $(STAMP)  ## Put the code into its format
 
 proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
 	$(BIN)/python protos/generate.py
+
+sync-client: $(STAMP)  ## Generate the synchronous client from the asynchronous one
+	$(BIN)/python client/generate_sync.py
 
 lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
 	$(COMPILE) --upgrade --extra server --extra dev --output-file requirements.lock

@@ -1,0 +1,130 @@
+"""The client of the session service: log in, check, list, end, and administer.
+
+Needs grpcio and protobuf only. First use::
+
+    from session_client import AsyncSessionClient, ServiceUnavailable, TokenError
+
+    async with AsyncSessionClient("dns:///sessions.internal:50051") as sessions:
+        login = await sessions.login("ann", "correct horse battery staple")
+        try:
+            identity = await sessions.verify_token(login.access_token)
+        except TokenError:
+            ...  # not logged in
+        except ServiceUnavailable:
+            ...  # nothing is known: neither let in nor logged out
+        await sessions.logout(login.access_token)
+
+``SessionClient`` is the same without ``async`` and ``await``. Results are frozen dataclasses with
+aware datetimes; exceptions of grpc never get out. What does is one tree::
+
+    SessionClientError              code, reason, metadata
+    ├── InvalidCredentials          wrong name or password, unknown or disabled user
+    ├── TokenError                  not logged in:
+    │   ├── TokenMissing              no token
+    │   ├── TokenInvalid              not an access token of this service
+    │   ├── TokenExpired              refresh it
+    │   └── SessionEnded              log in again
+    ├── RefreshTokenInvalid         log in again
+    │   └── RefreshTokenReused      used twice, so stolen: the session was ended
+    ├── AdminRequired               no service key and no user with the role ``admin``
+    ├── NotFound
+    │   ├── SessionNotFound
+    │   └── UserNotFound
+    ├── UsernameTaken
+    ├── SessionLimitReached
+    ├── InvalidArgument             violations: every wrong field
+    ├── RetryLater                  retry_after
+    │   ├── RateLimited               nothing was done
+    │   │   ├── TooManyAttempts
+    │   │   └── Overloaded
+    │   └── ServiceUnavailable        neither yes nor no
+    └── DeadlineExceeded            neither yes nor no
+
+Besides it: ``ValueError``, ``TypeError`` and ``RuntimeError`` for mistakes in the calling program,
+and ``asyncio.CancelledError``.
+"""
+
+from session_client._async_admin import AsyncAdmin
+from session_client._async_client import AsyncSessionClient
+from session_client._channel import Timeouts, Tls
+from session_client._errors import (
+    AdminRequired,
+    DeadlineExceeded,
+    FieldViolation,
+    InvalidArgument,
+    InvalidCredentials,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    RetryLater,
+    ServiceUnavailable,
+    SessionClientError,
+    SessionEnded,
+    SessionLimitReached,
+    SessionNotFound,
+    TokenError,
+    TokenExpired,
+    TokenInvalid,
+    TokenMissing,
+    TooManyAttempts,
+    UsernameTaken,
+    UserNotFound,
+)
+from session_client._results import (
+    Device,
+    Identity,
+    Login,
+    Page,
+    Session,
+    Stats,
+    Sweep,
+    Tokens,
+    User,
+    UserChange,
+)
+from session_client._sync_admin import Admin
+from session_client._sync_client import SessionClient
+
+__all__ = [
+    "Admin",
+    "AdminRequired",
+    "AsyncAdmin",
+    "AsyncSessionClient",
+    "DeadlineExceeded",
+    "Device",
+    "FieldViolation",
+    "Identity",
+    "InvalidArgument",
+    "InvalidCredentials",
+    "Login",
+    "NotFound",
+    "Overloaded",
+    "Page",
+    "RateLimited",
+    "RefreshTokenInvalid",
+    "RefreshTokenReused",
+    "RetryLater",
+    "ServiceUnavailable",
+    "Session",
+    "SessionClient",
+    "SessionClientError",
+    "SessionEnded",
+    "SessionLimitReached",
+    "SessionNotFound",
+    "Stats",
+    "Sweep",
+    "Timeouts",
+    "Tls",
+    "TokenError",
+    "TokenExpired",
+    "TokenInvalid",
+    "TokenMissing",
+    "Tokens",
+    "TooManyAttempts",
+    "User",
+    "UserChange",
+    "UserNotFound",
+    "UsernameTaken",
+]

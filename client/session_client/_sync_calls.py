@@ -1,0 +1,76 @@
+# Generated from _async_calls.py by `make sync-client`. Do not edit.
+"""How every call is made: its time-out, its credential, its failure, and lists page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import grpc
+
+from session_client._channel import Timeouts
+from session_client._failures import TRANSLATED
+from session_client._requests import Metadata
+from session_client._results import Page
+
+T = TypeVar("T")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Calls:
+    """Makes the calls of one channel, until it is closed."""
+
+    def __init__(self, channel: grpc.Channel, timeouts: Timeouts) -> None:
+        self._channel = channel
+        self._timeouts = timeouts
+        self._closed = False
+
+    def read(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call that changes nothing."""
+        return self._call(method, request, metadata, timeout, default=self._timeouts.read)
+
+    def write(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call that changes something."""
+        return self._call(method, request, metadata, timeout, default=self._timeouts.write)
+
+    def close(self) -> None:
+        """Close the channel; calls under way fail."""
+        self._closed = True
+        self._channel.close()
+
+    def _call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        metadata: Metadata,
+        timeout: float | None,
+        default: float,
+    ) -> Response:
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        with TRANSLATED:
+            return method(request, timeout=default if timeout is None else timeout, metadata=metadata)
+
+
+def each(fetch: Callable[[str], Page[T]]) -> Iterator[T]:
+    """The items of all pages; ``fetch`` gets a page by its token, the first by an empty one."""
+    page_token = ""
+    while True:
+        page = fetch(page_token)
+        yield from page.items
+        page_token = page.next_page_token
+        if not page_token:
+            return
