@@ -93,6 +93,14 @@ class ReadChannel:
             link = await self._next_link()
         return await link.send(commands)
 
+    async def answers(self) -> bool:
+        """Whether the primary answers, for health; costs it nothing and ends with the time-out."""
+        try:
+            await self.read((("DBSIZE",),))
+        except (StoreUnavailable, FailedReplies):
+            return False
+        return True
+
     async def _next_link(self) -> Link:
         await asyncio.wait({self._attempt}, timeout=_PATIENCE)
         if self._link is None or self._link.lost.done():

@@ -98,10 +98,18 @@ class ClusterTarget:
         await self.reads.close()
         await self.client.aclose()
 
+    async def ping(self) -> bool:
+        """Whether any primary answers.
+
+        Not "all": the users of the others are served, and taking the service away from them too would
+        turn part of an outage into the whole of it.
+        """
+        return any(await asyncio.gather(*(channel.answers() for channel in self.reads.channels())))
+
     async def primaries(self) -> AsyncIterator[Redis]:
         """A client for each primary, good until the next one is taken."""
-        for address in self.reads.addresses():
-            make, kwargs = node_target(self._settings, address)
+        for channel in self.reads.channels():
+            make, kwargs = node_target(self._settings, channel.address)
             pool = BlockingConnectionPool(max_connections=1, connection_class=make, **kwargs)
             async with Redis.from_pool(pool) as client:
                 yield client

@@ -36,7 +36,7 @@ _REFRESH_PAUSE: Final = 0.5
 _ASKING: Final[Command] = ("ASKING",)
 
 
-class _Primary(ReadChannel):
+class NodeChannel(ReadChannel):
     """The channel to the primary at an address."""
 
     def __init__(
@@ -77,8 +77,8 @@ class ClusterReads:
         self._dial = dial
         self._topology = topology
         self._command_timeout = command_timeout
-        self._channels: dict[Address, _Primary] = {}
-        self._owners: list[_Primary | None] = [None] * SLOTS
+        self._channels: dict[Address, NodeChannel] = {}
+        self._owners: list[NodeChannel | None] = [None] * SLOTS
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -109,19 +109,19 @@ class ClusterReads:
         except FailedReplies as failed:
             return await self._follow(owner, commands, failed.replies)
 
-    def addresses(self) -> list[Address]:
-        """The primaries, as known now."""
-        return list(self._channels)
+    def channels(self) -> list[NodeChannel]:
+        """The channels to the primaries, as known now."""
+        return list(self._channels.values())
 
     async def _follow(
-        self, channel: _Primary, commands: tuple[Command, ...], replies: list[Any]
+        self, channel: NodeChannel, commands: tuple[Command, ...], replies: list[Any]
     ) -> list[Any]:
         for place, command in enumerate(commands):
             if isinstance(replies[place], ResponseError):
                 replies[place] = await self._settle(channel, command, replies[place])
         return replies
 
-    async def _settle(self, channel: _Primary, command: Command, error: ResponseError) -> Any:  # noqa: ANN401
+    async def _settle(self, channel: NodeChannel, command: Command, error: ResponseError) -> Any:  # noqa: ANN401
         for _ in range(_MOST_REDIRECTIONS):
             before: tuple[Command, ...] = ()
             match fault_code(error):
@@ -141,21 +141,21 @@ class ClusterReads:
                 error = failed.first
         raise StoreUnavailable
 
-    def _moved(self, channel: _Primary, error: ResponseError) -> _Primary:
+    def _moved(self, channel: NodeChannel, error: ResponseError) -> NodeChannel:
         slot, owner = self._redirected(channel, error)
         self._owners[slot] = owner
         self._stale.set()
         return owner
 
-    def _redirected(self, channel: _Primary, error: ResponseError) -> tuple[int, _Primary]:
+    def _redirected(self, channel: NodeChannel, error: ResponseError) -> tuple[int, NodeChannel]:
         # "MOVED 3999 127.0.0.1:6381"; redis-py's class for it reads what follows the code.
         there = AskError(str(error).partition(" ")[2])
         return there.slot_id, self._channel(node_address(there.host, there.port, channel.address))
 
-    def _channel(self, address: Address) -> _Primary:
+    def _channel(self, address: Address) -> NodeChannel:
         channel = self._channels.get(address)
         if channel is None:
-            channel = _Primary(address, self._dial, self._command_timeout, self._stale.set)
+            channel = NodeChannel(address, self._dial, self._command_timeout, self._stale.set)
             channel.start()
             self._channels[address] = channel
         return channel
@@ -174,7 +174,7 @@ class ClusterReads:
             _LOGGER.warning("redis cluster: no node tells the slots, trying again: %s", error)
             self._stale.set()
             return
-        owners: list[_Primary | None] = [None] * SLOTS
+        owners: list[NodeChannel | None] = [None] * SLOTS
         for each in ranges:
             owners[each.first : each.last + 1] = [self._channel(each.address)] * (each.last + 1 - each.first)
         self._owners = owners
@@ -186,7 +186,7 @@ class ClusterReads:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
-    async def _retire(self, channel: _Primary) -> None:
+    async def _retire(self, channel: NodeChannel) -> None:
         # What is in flight there is answered first.
         try:
             await asyncio.sleep(self._command_timeout)

@@ -45,6 +45,14 @@ class RedisConnections:
         """End every connection and background task."""
         await self._target.close()
 
+    async def ping(self) -> bool:
+        """Whether Redis answers, for health: cheap, and it ends within little more than ``command_timeout``.
+
+        Asks over ``reads`` alone. ``client`` speaks to the same servers with the same credentials, and
+        while logins use all its connections it would make a busy service look like a dead one.
+        """
+        return await self._target.ping()
+
     def primaries(self) -> AsyncIterator[Redis]:
         """A client for each primary, for commands without a key such as SCAN; good until the next one."""
         return self._target.primaries()

@@ -115,6 +115,10 @@ class PrimaryTarget:
         await self.client.aclose()
         await self._dialler.close()
 
+    async def ping(self) -> bool:
+        """Whether it answers."""
+        return await self._channel.answers()
+
     async def primaries(self) -> AsyncIterator[Redis]:
         """The one client."""
         yield self.client
