@@ -26,7 +26,7 @@ from session_service.rpc.status import status_of
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 StreamBehaviour = Callable[[Any, Any], AsyncIterator[Any]]
-Handlers = Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
 OK: Final = "OK"
 _CANCELLED: Final = "CANCELLED"

@@ -20,18 +20,22 @@ from session_service.rpc.boundary import Boundary, CallObserver, Engine
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
 
-SESSION_SERVICE: Final = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
-ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-REFLECTION_SERVICE: Final = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+_SERVICES: Final = (
+    session_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+)
+SESSION_SERVICE, ADMIN_SERVICE, _, _ = SERVICES = tuple(each.full_name for each in _SERVICES)
+METHODS: Final = tuple(f"/{each.full_name}/{method.name}" for each in _SERVICES for method in each.methods)
 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What is served; without ``admin`` the AdminService is closed: UNIMPLEMENTED."""
+    """What is served."""
 
     session: SessionServicer
-    admin: AdminServicer | None
+    admin: AdminServicer
     health: Health
 
 
@@ -61,13 +65,9 @@ class Health:
 def mount(engine: Engine, servicers: Servicers, observer: CallObserver, *, reflection: bool) -> None:
     """Register every service on an engine, each method within the boundary."""
     boundary: Any = Boundary(engine, observer)
-    services = [SESSION_SERVICE, HEALTH_SERVICE]
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
-    if servicers.admin is not None:
-        services.append(ADMIN_SERVICE)
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     if reflection:
-        servicer = reflection_servicer([*services, REFLECTION_SERVICE])
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-        register(servicer, boundary)
+        register(reflection_servicer(SERVICES), boundary)

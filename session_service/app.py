@@ -1,0 +1,202 @@
+"""The only place that wires: from a configuration to the objects of one process.
+
+``Backend`` is everything that stands on Redis; the command line stops there. ``Service`` adds
+what answers calls. Both are made inside the process and the event loop that use them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from session_service.config import Config
+from session_service.config.redis import RedisSection, RedisTlsSection, SentinelSection
+from session_service.domain.administration import Administration
+from session_service.domain.checks import CLOCK_SKEW_SECONDS, TokenCheck
+from session_service.domain.grants import Grants
+from session_service.domain.logins import Logins
+from session_service.domain.ports import AuditLog
+from session_service.domain.service_keys import ServiceKeys
+from session_service.domain.sessions import Sessions
+from session_service.domain.throttling import LoginThrottle
+from session_service.domain.wholeness import all_whole
+from session_service.observability.audit import WatchedAudit
+from session_service.observability.metrics import Metrics
+from session_service.rpc.admin_gate import AdminGate
+from session_service.rpc.admin_servicer import AdminServicer
+from session_service.rpc.caller import Callers
+from session_service.rpc.mount import METHODS, Health, Servicers
+from session_service.rpc.session_servicer import SessionServicer
+from session_service.storage.attempts import RedisAttempts
+from session_service.storage.audit import RedisAuditLog
+from session_service.storage.connections import RedisConnections
+from session_service.storage.embedded import EmbeddedRedis
+from session_service.storage.scripts import Mutations
+from session_service.storage.sessions import RedisSessionReader, RedisSessionWriter
+from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
+from session_service.storage.upkeep import RedisUpkeep
+from session_service.storage.users import RedisUserReader, RedisUserWriter
+from session_service.tokens.access import JwtAccessTokens
+from session_service.tokens.keys import KeyRing
+from session_service.tokens.refresh import HmacRefreshTokens
+from session_service.users.common_passwords import load_common_passwords
+from session_service.users.hashing import PooledPasswordHasher, default_threads
+from session_service.users.password_hashes import PasswordHashes
+
+
+def redis_settings(config: RedisSection) -> RedisSettings:
+    """What the storage needs to know of the section ``redis``."""
+    embedded = EmbeddedRedis(config.data_dir).socket if config.embedded else None
+    return RedisSettings(
+        url=_secret(config.url),
+        host=config.host,
+        port=config.port,
+        db=config.db,
+        username=config.username or "",
+        password=_secret(config.password),
+        unix_socket_path=str(embedded or config.unix_socket or ""),
+        sentinel=_sentinel(config.sentinel),
+        cluster=tuple(config.cluster.nodes) if config.cluster else (),
+        tls=_tls(config.tls),
+        max_connections=config.max_connections,
+        connect_timeout=config.connect_timeout,
+        command_timeout=config.command_timeout,
+        wait_replicas=config.wait_replicas,
+    )
+
+
+def _sentinel(section: SentinelSection | None) -> RedisSentinel | None:
+    if section is None:
+        return None
+    return RedisSentinel(
+        service=section.service,
+        nodes=tuple(section.nodes),
+        username=section.username or "",
+        password=_secret(section.password),
+    )
+
+
+def _tls(section: RedisTlsSection | None) -> RedisTls | None:
+    if section is None:
+        return None
+    files = (section.ca_file, section.cert_file, section.key_file)
+    return RedisTls(*(str(file or "") for file in files))
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""
+
+
+class Backend:
+    """Everything that stands on Redis: ``async with Backend(config, metrics) as backend``.
+
+    Opening does not fail where Redis is away: calls then fail with ``StoreUnavailable`` until it
+    is there.
+    """
+
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self.config = config
+        self.metrics = metrics
+        self.connections = RedisConnections(redis_settings(config.redis))
+        mutations = Mutations(self.connections.client, wait_replicas=config.redis.wait_replicas)
+        reads = self.connections.reads
+        self.reader = RedisSessionReader(reads)
+        self.writer = RedisSessionWriter(mutations, config.session.policy())
+        self.users = RedisUserReader(reads)
+        self.directory = RedisUserWriter(mutations, self.users)
+        self.attempts = RedisAttempts(mutations)
+        self.upkeep = RedisUpkeep(self.connections, mutations)
+        self._stream = RedisAuditLog(
+            mutations, stream_length=config.audit.stream_length, capacity=config.audit.buffer
+        )
+        self.audit: AuditLog = WatchedAudit(self._stream, metrics.events)
+        self._hasher = PooledPasswordHasher(
+            PasswordHashes(),
+            threads=config.passwords.hashing_threads or default_threads(config.server.workers),
+            queue=config.passwords.hashing_queue,
+            observer=metrics.hashing,
+        )
+        self.throttle = LoginThrottle(self.attempts, config.throttling.policy())
+        self.sessions = Sessions(self.reader, self.writer, self.audit)
+        self.administration = Administration(
+            users=self.users,
+            directory=self.directory,
+            hasher=self._hasher,
+            throttle=self.throttle,
+            audit=self.audit,
+            common_passwords=_common_passwords(config),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.connections.open()
+        await self._stream.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await all_whole()
+        await self._stream.close()
+        self._hasher.close()
+        await self.connections.close()
+
+    def logins(self, access: JwtAccessTokens, refresh: HmacRefreshTokens) -> Logins:
+        """The use-cases that also need tokens."""
+        return Logins(
+            users=self.users,
+            directory=self.directory,
+            hasher=self._hasher,
+            throttle=self.throttle,
+            reader=self.reader,
+            sessions=self.writer,
+            refresh_tokens=refresh,
+            grants=Grants(access, refresh, time.time),
+            audit=self.audit,
+        )
+
+
+class Service:
+    """What answers calls, over a backend.
+
+    Args:
+        backend: an open backend.
+        ring: the keys that sign and verify.
+    """
+
+    def __init__(self, backend: Backend, ring: KeyRing) -> None:
+        config = backend.config
+        self._access = JwtAccessTokens(
+            ring,
+            config.tokens.issuer,
+            config.tokens.audience,
+            time.time,
+            leeway=CLOCK_SKEW_SECONDS,
+        )
+        self._refresh = HmacRefreshTokens(ring)
+        check = TokenCheck(self._access, backend.reader, backend.writer, config.session.policy(), time.time)
+        logins = backend.logins(self._access, self._refresh)
+        callers = Callers(ServiceKeys(config.admin.keys()), config.server.trusted_proxies)
+        gate = AdminGate(callers, check, backend.audit)
+        administration, sessions = backend.administration, backend.sessions
+        self.health = Health()
+        self.servicers = Servicers(
+            session=SessionServicer(check, logins, sessions, administration, callers),
+            admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),
+            health=self.health,
+        )
+
+    def replace_ring(self, ring: KeyRing) -> None:
+        """Sign and verify with other keys from now on."""
+        self._access.replace_ring(ring)
+        self._refresh.replace_ring(ring)
+
+
+def make_metrics(registry: CollectorRegistry) -> Metrics:
+    """The metrics of this process."""
+    return Metrics(registry, METHODS)
+
+
+def _common_passwords(config: Config) -> frozenset[str]:
+    listed = config.passwords.common_list
+    return load_common_passwords(listed) if listed else frozenset()

@@ -1,0 +1,5 @@
+"""The command line: ``session-service``."""
+
+from session_service.cli.main import main
+
+__all__ = ["main"]

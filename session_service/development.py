@@ -1,0 +1,186 @@
+"""Development mode: everything a first call needs, made on the spot and kept for the next start.
+
+In one directory of mode 0700: the embedded Redis's data, a random signing key (``keys.json``),
+and ``dev.env``, which scripts can source. There are no default passwords: the demo user's and
+the admin key are random, made once per directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from session_service.app import Backend, make_metrics
+from session_service.config import Config
+from session_service.config.sections import ServiceKeySection
+from session_service.domain.administration import NewUser
+from session_service.domain.errors import UserNotFound
+from session_service.domain.events import Actor
+from session_service.domain.service_keys import new_service_key, service_key_digest
+from session_service.tokens.keys import new_document
+
+ENV_FILE: Final = "dev.env"
+KEY_FILE: Final = "keys.json"
+_DEMO: Final = "demo"
+_ACTOR: Final = Actor("cli")
+
+_BANNER: Final = """
+session-service serves on {address} in development mode; its data is in {directory}.
+
+  demo user   {username}
+  password    {password}
+  admin key   {admin_key}
+
+Paste this to log in, check the token, list the sessions, log out, and see that it counts:
+
+  . {env_file}
+  TOKEN=$(grpcurl -plaintext -d "{{\\"username\\": \\"$SESSION_DEMO_USERNAME\\", \\"password\\": \\"$SESSION_DEMO_PASSWORD\\"}}" \\
+    "$SESSION_ADDRESS" session.v1.SessionService/Login | sed -n 's/.*"accessToken": "\\([^"]*\\)".*/\\1/p')
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/VerifyToken
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/ListSessions
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/Logout
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/VerifyToken
+
+As an operator:
+
+  grpcurl -plaintext -H "x-service-key: $SESSION_ADMIN_KEY" "$SESSION_ADDRESS" session.v1.AdminService/GetStats
+"""  # noqa: E501 - commands are to be pasted
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The demo user's password and the admin key; ``fresh`` if they were made just now."""
+
+    password: str = field(repr=False)
+    admin_key: str = field(repr=False)
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Development:
+    """A configuration completed for development, and what belongs to it."""
+
+    config: Config
+    credentials: Credentials
+
+    @property
+    def directory(self) -> Path:
+        """Where everything is kept."""
+        return self.config.redis.data_dir
+
+    def add_demo_user(self) -> None:
+        """Have the demo user in the directory, with the password of the credentials."""
+        asyncio.run(_add_demo_user(self.config, self.credentials))
+
+    def announce(self, address: str) -> str:
+        """Write ``dev.env``, the last sign of being ready; returns what to print."""
+        values = {
+            "SESSION_ADDRESS": address,
+            "SESSION_DEMO_USERNAME": _DEMO,
+            "SESSION_DEMO_PASSWORD": self.credentials.password,
+            "SESSION_ADMIN_KEY": self.credentials.admin_key,
+        }
+        env_file = self.directory / ENV_FILE
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+        _write_private(env_file, "".join(lines))
+        return _BANNER.format(
+            address=address,
+            directory=self.directory,
+            env_file=_sourced(env_file),
+            username=_DEMO,
+            password=self.credentials.password,
+            admin_key=self.credentials.admin_key,
+        )
+
+
+def develop(config: Config) -> Development:
+    """Complete a configuration: what is not configured is made here.
+
+    Args:
+        config: as read; a Redis that it names is used instead of an embedded one.
+
+    Raises:
+        OSError: the directory or a file in it cannot be used.
+    """
+    directory = config.redis.data_dir
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    credentials = _credentials(directory)
+    return Development(_completed(config, directory, credentials), credentials)
+
+
+def _completed(config: Config, directory: Path, credentials: Credentials) -> Config:
+    key = ServiceKeySection(name="dev", digest=service_key_digest(credentials.admin_key), roles=("admin",))
+    sections: dict[str, Mapping[str, object]] = {
+        "redis": {} if config.redis.places() else {"embedded": True},
+        "tokens": {} if config.tokens.key_file else {"key_file": _key_file(directory)},
+        "server": {"reflection": True},
+        "admin": {"service_keys": (*config.admin.service_keys, key)},
+        "logging": {} if "format" in config.logging.model_fields_set else {"format": "console"},
+    }
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    )
+
+
+def _key_file(directory: Path) -> Path:
+    key_file = directory / KEY_FILE
+    if not key_file.exists():
+        _write_private(key_file, json.dumps(new_document("HS256"), indent=2))
+    return key_file
+
+
+def _credentials(directory: Path) -> Credentials:
+    """Those of the last run, if it left any.
+
+    Its ``dev.env`` is put aside, because a new one is the sign of being ready.
+    """
+    env_file, aside = directory / ENV_FILE, directory / f"{ENV_FILE}.previous"
+    if env_file.exists():
+        env_file.replace(aside)
+    kept = _read_env(aside) if aside.exists() else {}
+    password, admin_key = kept.get("SESSION_DEMO_PASSWORD"), kept.get("SESSION_ADMIN_KEY")
+    if password and admin_key:
+        return Credentials(password, admin_key, fresh=False)
+    return Credentials(secrets.token_urlsafe(15), new_service_key(), fresh=True)
+
+
+def _read_env(path: Path) -> dict[str, str]:
+    pairs = (line.partition("=") for line in shlex.split(path.read_text()))
+    return {name: value for name, _, value in pairs}
+
+
+async def _add_demo_user(config: Config, credentials: Credentials) -> None:
+    async with Backend(config, make_metrics(CollectorRegistry())) as backend:
+        administration = backend.administration
+        try:
+            user = await administration.get_user(username=_DEMO)
+        except UserNotFound:
+            await administration.create_user(NewUser(_DEMO, credentials.password), _ACTOR)
+        else:
+            if credentials.fresh:
+                await administration.set_password(
+                    user.user_id, credentials.password, keep_sessions=True, actor=_ACTOR
+                )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def _sourced(path: Path) -> str:
+    """The path as the shell's ``.`` takes it: with a slash, or it is looked for in PATH."""
+    return shlex.quote(str(path) if "/" in str(path) else f"./{path}")

@@ -1,0 +1,162 @@
+"""One serving process, from its start to its drained stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+
+from session_service.app import Backend, Service
+from session_service.config import Config
+from session_service.config.sections import ServerTlsSection
+from session_service.domain.errors import StoreUnavailable
+from session_service.observability.metrics import Metrics
+from session_service.rpc.engines import grpc_aio
+from session_service.rpc.mount import Health, mount
+from session_service.tokens.keys import KeyRingError, load_key_ring
+
+_HEALTH_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def serve(
+    config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        config: complete, as ``missing_to_serve`` says.
+        metrics: what to count into.
+        on_ready: called with the address once it is served and health has been looked at.
+        share_port: let other workers listen on the same port.
+
+    Raises:
+        KeyRingError: the key file is not usable.
+        OSError: the address cannot be listened on.
+    """
+    ring = load_key_ring(_key_file(config))
+    stopping = _stop_signals()
+    async with Backend(config, metrics) as backend:
+        service = Service(backend, ring)
+        server = grpc_aio.make_server(_limits(config), share_port=share_port)
+        mount(server, service.servicers, backend.metrics.calls, reflection=config.server.reflection)
+        address = _listen(server, config)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_keys, config, service)
+        async with _background(backend, service.health):
+            await server.start()
+            log.info("serving", extra={"address": address})
+            on_ready(address)
+            await stopping.wait()
+            await _drain(server, service.health, config.server.shutdown_grace)
+
+
+async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:
+    """Say so first, take no new calls, finish those in flight."""
+    log.info("draining", extra={"grace": grace})
+    await health.stop()
+    await server.stop(grace)
+
+
+@contextlib.asynccontextmanager
+async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
+    """Run what goes on beside the calls; health has been looked at once before it yields."""
+    await _look(backend, health)
+    tasks = [
+        asyncio.create_task(_follow_store(backend, health), name="health"),
+        asyncio.create_task(_sweep(backend), name="sweep"),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow_store(backend: Backend, health: Health) -> None:
+    while True:
+        await asyncio.sleep(_HEALTH_SECONDS)
+        await _look(backend, health)
+
+
+async def _look(backend: Backend, health: Health) -> None:
+    healthy = await backend.connections.ping()
+    backend.metrics.store_up.set(healthy)
+    if await health.follow(healthy):
+        log.log(logging.INFO if healthy else logging.ERROR, "store", extra={"answers": healthy})
+
+
+async def _sweep(backend: Backend) -> None:
+    while True:
+        try:
+            backend.metrics.sweeps.swept(await backend.upkeep.sweep())
+        except StoreUnavailable:
+            log.warning("sweep put off: the store does not answer")
+        await asyncio.sleep(backend.config.sweep.interval)
+
+
+def _reload_keys(config: Config, service: Service) -> None:
+    """On SIGHUP: the keys as the file has them now, or as they were if it cannot be used."""
+    try:
+        service.replace_ring(load_key_ring(_key_file(config)))
+    except (KeyRingError, OSError) as error:
+        log.error("keys kept as they were", extra={"problem": str(error)})  # noqa: TRY400 - no trace
+    else:
+        log.info("keys read again")
+
+
+def _stop_signals() -> asyncio.Event:
+    """Set at SIGTERM, at SIGINT, and when the supervisor is gone."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if parent := multiprocessing.parent_process():
+        loop.add_reader(parent.sentinel, stopping.set)
+    return stopping
+
+
+def _listen(server: grpc.aio.Server, config: Config) -> str:
+    """Bind; returns the address with the port that it got."""
+    section = config.server
+    port = grpc_aio.listen(server, section.listen, _tls(section.tls))
+    if section.listen.startswith("unix:"):
+        return section.listen
+    return f"{section.listen.rpartition(':')[0]}:{port}"
+
+
+def _tls(section: ServerTlsSection | None) -> grpc_aio.ServerTls | None:
+    if section is None:
+        return None
+    return grpc_aio.ServerTls(
+        cert_file=section.cert_file,
+        key_file=section.key_file,
+        client_ca_file=section.client_ca_file,
+        require_client_certificate=section.require_client_certificate,
+    )
+
+
+def _limits(config: Config) -> grpc_aio.Limits:
+    section = config.server
+    return grpc_aio.Limits(
+        max_concurrent_rpcs=section.max_concurrent_rpcs,
+        max_concurrent_streams=section.max_concurrent_streams,
+        max_message_bytes=section.max_message_bytes,
+        max_metadata_bytes=section.max_metadata_bytes,
+        max_connection_age=section.max_connection_age,
+        max_connection_age_grace=section.max_connection_age_grace,
+        handshake_timeout=section.handshake_timeout,
+    )
+
+
+def _key_file(config: Config) -> Path:
+    if config.tokens.key_file is None:
+        raise KeyRingError("tokens.key_file is not set")
+    return config.tokens.key_file

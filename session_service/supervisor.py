@@ -1,0 +1,193 @@
+"""Runs one serving process, or several on one port.
+
+Workers are spawned, not forked: gRPC and Redis objects are made after a process starts. The
+supervisor itself speaks neither; it restarts a worker that dies, passes SIGHUP on, and at
+SIGTERM lets each drain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from session_service.app import make_metrics
+from session_service.config import Config
+from session_service.observability.exposition import (
+    MetricsServer,
+    forget_worker,
+    share_metrics,
+    shared_registry,
+)
+from session_service.observability.logs import configure_logging
+from session_service.serving import serve
+
+_RESTART_SECONDS = 1.0
+_KILL_AFTER_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+Ready = Callable[[str], None]
+
+
+class WorkerFailedError(Exception):
+    """A worker ended before it was ready; its own log says why."""
+
+
+def run(config: Config, on_ready: Ready) -> None:
+    """Serve with as many workers as configured, until SIGTERM or SIGINT.
+
+    Args:
+        config: complete, as ``missing_to_serve`` says.
+        on_ready: called once with the address, when every worker serves.
+
+    Raises:
+        KeyRingError: the key file is not usable.
+        OSError: the address cannot be listened on.
+        WorkerFailedError: one of several workers did not start.
+    """
+    if config.server.workers == 1:
+        registry = CollectorRegistry()
+        with _metrics_endpoint(config, registry):
+            uvloop.run(serve(config, make_metrics(registry), on_ready))
+        return
+    with tempfile.TemporaryDirectory(prefix="session-service-") as name:
+        directory = Path(name)
+        share_metrics(directory)
+        with _metrics_endpoint(config, shared_registry(directory)):
+            _Supervisor(_with_free_port(config), directory).run(on_ready)
+
+
+def work(config: Config, ready: Connection) -> None:
+    """What a worker process does: serve on the shared port, and say so through the pipe."""
+    configure_logging(config.logging.format, config.logging.level)
+    metrics = make_metrics(CollectorRegistry())
+
+    def tell(address: str) -> None:
+        # Nobody listens to a worker that takes the place of one that died.
+        with contextlib.suppress(BrokenPipeError), ready:
+            ready.send(address)
+
+    uvloop.run(serve(config, metrics, tell, share_port=True))
+
+
+class _Supervisor:
+    """Keeps the workers running until it is told to stop."""
+
+    def __init__(self, config: Config, directory: Path) -> None:
+        self._config = config
+        self._directory = directory
+        self._workers: list[SpawnProcess] = []
+        self._stopping = False
+        self._wake_reader, self._wake_writer = os.pipe()
+
+    def run(self, on_ready: Ready) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._pass_on)
+        try:
+            started = [self._start() for _ in range(self._config.server.workers)]
+            addresses = [self._address(ready) for ready in started]
+            if not self._stopping:
+                on_ready(addresses[0])
+            while not self._stopping:
+                self._replace_dead()
+        finally:
+            self._stop()
+
+    def _start(self) -> Connection:
+        spawn = multiprocessing.get_context("spawn")
+        ready, told = spawn.Pipe(duplex=False)
+        worker = spawn.Process(target=work, args=(self._config, told), name="worker")
+        worker.start()
+        told.close()
+        self._workers.append(worker)
+        return ready
+
+    def _address(self, ready: Connection) -> str:
+        """Wait until the worker serves; its end of the pipe closes if it dies before."""
+        with ready:
+            try:
+                return str(ready.recv())
+            except EOFError:
+                if self._stopping:
+                    return ""
+                raise WorkerFailedError("a worker ended before it was ready") from None
+
+    def _replace_dead(self) -> None:
+        """Sleep until a worker ends or a signal comes; start another for each that ended."""
+        wait([*(worker.sentinel for worker in self._workers), self._wake_reader])
+        for worker in [each for each in self._workers if not each.is_alive()]:
+            if self._stopping:
+                return
+            log.error("worker ended", extra={"pid": worker.pid, "exit_code": worker.exitcode})
+            self._forget(worker)
+            wait([self._wake_reader], _RESTART_SECONDS)
+            if not self._stopping:
+                self._start().close()
+
+    def _forget(self, worker: SpawnProcess) -> None:
+        self._workers.remove(worker)
+        if worker.pid:
+            forget_worker(self._directory, worker.pid)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """Pass a signal on to every worker; SIGTERM and SIGINT also end this process."""
+        if number != signal.SIGHUP:
+            self._stopping = True
+            os.write(self._wake_writer, b"x")
+            number = signal.SIGTERM
+        for worker in self._workers:
+            if worker.pid and worker.is_alive():
+                os.kill(worker.pid, number)
+
+    def _stop(self) -> None:
+        """End every worker: each drains within its grace, and is killed a while after that."""
+        self._pass_on(signal.SIGTERM, None)
+        deadline = time.monotonic() + self._config.server.shutdown_grace + _KILL_AFTER_SECONDS
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+
+@contextlib.contextmanager
+def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[None]:
+    if config.metrics.listen is None:
+        yield
+        return
+    endpoint = MetricsServer(registry, config.metrics.listen.host, config.metrics.listen.port)
+    try:
+        yield
+    finally:
+        endpoint.close()
+
+
+def _with_free_port(config: Config) -> Config:
+    """The configuration with its port found free, chosen if it is 0.
+
+    Workers share the port, so that none of them would notice a stale process on it.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    host, _, port = config.server.listen.rpartition(":")
+    if config.server.listen.startswith("unix:"):
+        return config
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host.strip("[]"), int(port)))
+        listen = f"{host}:{probe.getsockname()[1]}"
+    return config.model_copy(update={"server": config.server.model_copy(update={"listen": listen})})
