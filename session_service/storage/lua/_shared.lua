@@ -6,6 +6,13 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The refresh generation that a session is at, and when it was made. Both fields come with the first
+-- rotation, which saves a tenth of a session that never sees one; nil if there is no session.
+local function refresh_state(session)
+  local is = redis.call('HMGET', session, 'refresh_generation', 'refresh_rotated_at', 'created_at')
+  return is[3] and tonumber(is[1] or 1), tonumber(is[2] or is[3])
+end
+
 -- Deletes a session, its newest access token and its index entry; 1 if it was alive, else 0.
 -- Nothing is written before the deletes, so that it works with maxmemory reached.
 local function end_session(session_prefix, token_prefix, index, session_id)

@@ -41,13 +41,13 @@ local function repeated()
     return nil
   end
   local new_device, earlier = string.sub(made, 1, 1), string.sub(made, 3)
-  local is = redis.call('HMGET', session_prefix .. earlier, 'token', 'username', 'roles',
-    'refresh_generation', 'refresh_rotated_at', 'expires_at')
+  local is = redis.call('HMGET', session_prefix .. earlier, 'token', 'username', 'roles', 'expires_at')
   if not is[1] then
     return {'ended'}
   end
-  local issued, expires = tonumber(is[5]), tonumber(is[6])
-  return {'repeated', earlier, is[1], is[2] or '', is[3] or '', tonumber(is[4]), issued,
+  local generation, issued = refresh_state(session_prefix .. earlier)
+  local expires = tonumber(is[4])
+  return {'repeated', earlier, is[1], is[2], is[3] or '', generation, issued,
     math.min(expires, issued + token_life), expires, tonumber(new_device)}
 end
 
@@ -94,8 +94,7 @@ end
 
 local function store(expires, deadline, token_expires)
   local fields = {'session_id', session_id, 'user_id', user_id, 'username', username,
-    'token', token_id, 'created_at', now, 'last_active', now, 'expires_at', expires,
-    'refresh_generation', 1, 'refresh_rotated_at', now}
+    'token', token_id, 'created_at', now, 'last_active', now, 'expires_at', expires}
   for name, value in pairs({roles = roles, device_info = device_info, ip_address = ip_address}) do
     if value ~= '' then
       table.insert(fields, name)

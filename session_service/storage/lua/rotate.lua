@@ -13,11 +13,11 @@
 local session_prefix, token_prefix, session_id, token_id = unpack(ARGV, 1, 4)
 local presented, token_life, grace, idle_life = unpack(ARGV, 5, 8)
 local session, token, index = unpack(KEYS)
-local is = redis.call('HMGET', session, 'refresh_generation', 'refresh_rotated_at', 'expires_at', 'token')
-if not is[1] then
+local generation, rotated = refresh_state(session)
+if not generation then
   return {'ended'}
 end
-local generation, rotated, expires = tonumber(is[1]), tonumber(is[2]), tonumber(is[3])
+local expires = tonumber(redis.call('HGET', session, 'expires_at'))
 local now = now_ms()
 presented = tonumber(presented)
 
@@ -31,7 +31,8 @@ if presented == generation then
   return {'rotated', token_id, generation + 1, now, token_expires, expires}
 end
 if presented == generation - 1 and now - rotated <= tonumber(grace) then
-  return {'repeated', is[4], generation, rotated, math.min(expires, rotated + token_life), expires}
+  local newest = redis.call('HGET', session, 'token')
+  return {'repeated', newest, generation, rotated, math.min(expires, rotated + token_life), expires}
 end
 end_session(session_prefix, token_prefix, index, session_id)
 return {'reused'}
