@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 async def serve(
     config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain; at SIGHUP, read the keys again.
 
     Args:
         config: complete, as ``missing_to_serve`` says.
@@ -41,20 +42,47 @@ async def serve(
         KeyRingError: the key file is not usable.
         OSError: the address cannot be listened on.
     """
-    ring = load_key_ring(_key_file(config))
     stopping = _stop_signals()
+    async with running(config, metrics, share_port=share_port) as server:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_keys)
+        on_ready(server.address)
+        await stopping.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers calls."""
+
+    address: str
+    config: Config
+    service: Service
+
+    def reload_keys(self) -> None:
+        """Use the keys as the file has them now, or as they were if it cannot be used."""
+        try:
+            self.service.replace_ring(load_key_ring(_key_file(self.config)))
+        except (KeyRingError, OSError) as error:
+            log.error("keys kept as they were", extra={"problem": str(error)})  # noqa: TRY400 - no trace
+        else:
+            log.info("keys read again")
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config, metrics: Metrics, *, share_port: bool = False) -> AsyncIterator[Running]:
+    """Serve around a block; drain after it. As ``serve``, without its signals."""
+    ring = load_key_ring(_key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
         server = grpc_aio.make_server(_limits(config), share_port=share_port)
-        mount(server, service.servicers, backend.metrics.calls, reflection=config.server.reflection)
+        mount(server, service.servicers, metrics.calls, reflection=config.server.reflection)
         address = _listen(server, config)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_keys, config, service)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})
-            on_ready(address)
-            await stopping.wait()
-            await _drain(server, service.health, config.server.shutdown_grace)
+            try:
+                yield Running(address, config, service)
+            finally:
+                await _drain(server, service.health, config.server.shutdown_grace)
 
 
 async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:
@@ -100,16 +128,6 @@ async def _sweep(backend: Backend) -> None:
         except StoreUnavailable:
             log.warning("sweep put off: the store does not answer")
         await asyncio.sleep(backend.config.sweep.interval)
-
-
-def _reload_keys(config: Config, service: Service) -> None:
-    """On SIGHUP: the keys as the file has them now, or as they were if it cannot be used."""
-    try:
-        service.replace_ring(load_key_ring(_key_file(config)))
-    except (KeyRingError, OSError) as error:
-        log.error("keys kept as they were", extra={"problem": str(error)})  # noqa: TRY400 - no trace
-    else:
-        log.info("keys read again")
 
 
 def _stop_signals() -> asyncio.Event:
