@@ -16,7 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from session_service.domain.errors import TokenExpired, TokenInvalid
 from session_service.domain.models import RefreshClaims
-from session_service.tokens.access import JwtAccessTokens
+from session_service.tokens.access import MAX_TOKEN_LENGTH, JwtAccessTokens
 from session_service.tokens.jwk import new_key, read_key
 from session_service.tokens.keys import KeyRing
 from session_service.tokens.refresh import HmacRefreshTokens
@@ -324,6 +324,13 @@ def test_compact_form(tokens: JwtAccessTokens, claims: AccessClaims) -> None:
         json.dumps({"protected": header, "payload": payload, "signature": signature}),
     ):
         refusal(tokens, wrong)
+
+
+def test_length(tokens: JwtAccessTokens, ring: KeyRing) -> None:
+    """A token of more than 4096 characters is refused before anything in it is read."""
+    token = forge(good_header(ring), GOOD_CLAIMS | {"padding": "x" * 3000}, ring.access[0])
+    assert len(token) > MAX_TOKEN_LENGTH
+    assert refusal(tokens, token) == "too long"
 
 
 def test_refresh_token_as_access_token(tokens: JwtAccessTokens, ring: KeyRing) -> None:

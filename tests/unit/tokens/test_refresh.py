@@ -139,6 +139,13 @@ def test_non_ascii(tokens: HmacRefreshTokens, refresh_jwk: dict[str, Any]) -> No
     assert refusal(tokens, f"{good}\ud800") == "too long or not ASCII"
 
 
+def test_length(tokens: HmacRefreshTokens, refresh_jwk: dict[str, Any]) -> None:
+    """A token of more than 512 characters is refused before its MAC is computed."""
+    token = signed(f"{'u' * 450}.{SESSION}.7.refresh-1", refresh_jwk)
+    assert len(token) > MAX_TOKEN_LENGTH
+    assert refusal(tokens, token) == "too long or not ASCII"
+
+
 def test_other_key(
     tokens: HmacRefreshTokens, access_jwk: dict[str, Any], refresh_jwk: dict[str, Any]
 ) -> None:
