@@ -1,0 +1,38 @@
+"""Connections to the Redis under test, closed when the test ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import pytest
+import uvloop
+
+from session_service.storage.connections import RedisConnections
+from session_service.storage.settings import RedisSettings
+
+Connect = Callable[[RedisSettings], Awaitable[RedisConnections]]
+
+_ON_BOTH_LOOPS = {"test_link", "test_channel"}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what is close to the transport on both event loops, the rest on the one used in production."""
+    loops = {"uvloop": uvloop.new_event_loop}
+    return loops | ({"asyncio": asyncio.new_event_loop} if item.path.stem in _ON_BOTH_LOOPS else {})
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """A function that opens connections of the given settings."""
+    opened: list[RedisConnections] = []
+
+    async def connect(settings: RedisSettings) -> RedisConnections:
+        connections = RedisConnections(settings)
+        opened.append(connections)
+        await connections.open()
+        return connections
+
+    yield connect
+    for connections in opened:
+        await connections.close()

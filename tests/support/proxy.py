@@ -1,0 +1,100 @@
+"""A TCP proxy on loopback that loses, holds, splits or forges what it carries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from tests.support.ports import LOOPBACK
+
+
+class TcpProxy:
+    """Stands between a client and a server; the attributes may be changed at any time.
+
+    Args:
+        port: The server's port on loopback.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.swallow_replies = False
+        """Drop what the server sends: commands are done and their answers lost."""
+        self.chunk = 0
+        """Pass replies on in pieces of so many bytes; 0 as they come."""
+        self.cut_after: int | None = None
+        """Break every connection after so many more bytes of replies."""
+        self.connections = 0
+        """How many connections there have been."""
+        self.port = 0
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening and break every connection."""
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Break every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def forge_reply(self, data: bytes) -> None:
+        """Send the clients bytes that the server never sent."""
+        for writer in self._clients:
+            writer.write(data)
+
+    async def _accept(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._target)
+        self._writers |= {client_writer, server_writer}
+        self._clients.add(client_writer)
+        for pump in (
+            self._requests(client_reader, server_writer),
+            self._replies(server_reader, client_writer),
+        ):
+            task = asyncio.create_task(pump)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await _receive(reader):
+            writer.write(data)
+        writer.transport.abort()
+
+    async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await _receive(reader):
+            if self.swallow_replies:
+                continue
+            if self.cut_after is not None:
+                data, self.cut_after = data[: self.cut_after], max(0, self.cut_after - len(data))
+            await self._pass_on(data, writer)
+            if self.cut_after == 0:
+                await writer.drain()
+                break
+        self._clients.discard(writer)
+        writer.close()
+
+    async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        size = self.chunk or len(data) or 1
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
+            # One turn of the loop, so that the pieces do not leave together.
+            await asyncio.wait([asyncio.ensure_future(writer.drain())])
+
+
+async def _receive(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(65_536)
+    except OSError:
+        return b""
