@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
 
 MAX_TOKEN_LENGTH = 4096
-DEFAULT_LEEWAY = 5
 DEFAULT_CACHE_SIZE = 32_768
 
 
@@ -56,7 +55,7 @@ class JwtAccessTokens:
         audience: str,
         clock: Clock,
         *,
-        leeway: int = DEFAULT_LEEWAY,
+        leeway: int,
         cache_size: int = DEFAULT_CACHE_SIZE,
     ) -> None:
         self._claims = Claims(issuer, audience, leeway)

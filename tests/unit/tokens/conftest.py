@@ -49,7 +49,7 @@ def clock() -> SetClock:
 @pytest.fixture
 def tokens(ring: KeyRing, clock: SetClock) -> JwtAccessTokens:
     """Access tokens under each algorithm in turn."""
-    return JwtAccessTokens(ring, "https://issuer.test", "backends", clock)
+    return JwtAccessTokens(ring, "https://issuer.test", "backends", clock, leeway=5)
 
 
 @pytest.fixture(scope="session")

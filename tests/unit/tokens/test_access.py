@@ -86,7 +86,7 @@ def test_others_can_verify(
 
 def test_longest_token_fits(ring: KeyRing, clock: SetClock) -> None:
     """The longest user id, a long issuer and audience stay within the limit on length."""
-    tokens = JwtAccessTokens(ring, "i" * 500, "a" * 500, clock)
+    tokens = JwtAccessTokens(ring, "i" * 500, "a" * 500, clock, leeway=5)
     claims = AccessClaims("u" * 128, "s" * 22, "t" * 22, NOW, NOW + 1)
     token = tokens.issue(claims)
     assert len(token) < MAX_TOKEN_LENGTH
@@ -130,7 +130,7 @@ def test_leeway(tokens: JwtAccessTokens, claims: AccessClaims, clock: SetClock) 
 def test_remembers(ring: KeyRing, claims: AccessClaims, clock: SetClock) -> None:
     """A second look at a token computes no signature."""
     ring, key = counted(ring)
-    tokens = JwtAccessTokens(ring, "i", "a", clock)
+    tokens = JwtAccessTokens(ring, "i", "a", clock, leeway=5)
     token = tokens.issue(claims)
     for _ in range(3):
         tokens.verify(token)
@@ -140,10 +140,10 @@ def test_remembers(ring: KeyRing, claims: AccessClaims, clock: SetClock) -> None
 def test_never_remembers_a_refusal(ring: KeyRing, claims: AccessClaims, clock: SetClock) -> None:
     """A refused token leaves no trace, so that nobody without tokens can fill the memory."""
     ring, key = counted(ring)
-    tokens = JwtAccessTokens(ring, "i", "a", clock, cache_size=1)
+    tokens = JwtAccessTokens(ring, "i", "a", clock, leeway=5, cache_size=1)
     good = tokens.issue(claims)
     tokens.verify(good)
-    bad = JwtAccessTokens(ring, "i", "another", clock).issue(claims)
+    bad = JwtAccessTokens(ring, "i", "another", clock, leeway=5).issue(claims)
     for _ in range(2):
         with pytest.raises(TokenInvalid):
             tokens.verify(bad)
@@ -155,7 +155,7 @@ def test_never_remembers_a_refusal(ring: KeyRing, claims: AccessClaims, clock: S
 def test_forgets_the_least_recently_used(ring: KeyRing, claims: AccessClaims, clock: SetClock) -> None:
     """Over its size, the memory gives up the token that was not used for longest."""
     ring, key = counted(ring)
-    tokens = JwtAccessTokens(ring, "i", "a", clock, cache_size=2)
+    tokens = JwtAccessTokens(ring, "i", "a", clock, leeway=5, cache_size=2)
     first, second, third = (tokens.issue(numbered(claims, number)) for number in range(3))
     for token in (first, second, first, third, first):
         tokens.verify(token)
@@ -172,7 +172,7 @@ def test_memory_is_bounded(
 ) -> None:
     """A remembered token costs about 1 KB, and many more tokens than fit cost nothing more."""
     ring = KeyRing.from_document({"access": {"keys": [jwks["HS256"]]}, "refresh": {"keys": [refresh_jwk]}})
-    tokens = JwtAccessTokens(ring, "https://issuer.test", "backends", clock, cache_size=500)
+    tokens = JwtAccessTokens(ring, "https://issuer.test", "backends", clock, leeway=5, cache_size=500)
     tracemalloc.start()
     try:
         for number in range(2_000):
@@ -193,7 +193,7 @@ def test_rotation(
     def ring(*keys: dict[str, Any]) -> KeyRing:
         return KeyRing.from_document({"access": {"keys": [*keys]}, "refresh": {"keys": [refresh_jwk]}})
 
-    tokens = JwtAccessTokens(ring(old), "i", "a", clock)
+    tokens = JwtAccessTokens(ring(old), "i", "a", clock, leeway=5)
     early = tokens.issue(claims)
     tokens.replace_ring(ring(new, old))
     late = tokens.issue(claims)
@@ -215,7 +215,7 @@ def test_new_secret_under_the_old_kid(
     def ring(key: dict[str, Any]) -> KeyRing:
         return KeyRing.from_document({"access": {"keys": [key]}, "refresh": {"keys": [refresh_jwk]}})
 
-    tokens = JwtAccessTokens(ring(jwks["HS256"]), "i", "a", clock)
+    tokens = JwtAccessTokens(ring(jwks["HS256"]), "i", "a", clock, leeway=5)
     token = tokens.issue(claims)
     tokens.verify(token)
     tokens.replace_ring(ring(jwks["HS256"] | {"k": "A" * 43}))
@@ -235,5 +235,5 @@ def test_public_key_verifies(
         here = KeyRing.from_document(
             {"access": {"keys": [jwks["HS256"], public]}, "refresh": {"keys": [refresh_jwk]}}
         )
-        token = JwtAccessTokens(elsewhere, "i", "a", clock).issue(claims)
-        assert JwtAccessTokens(here, "i", "a", clock).verify(token) == claims
+        token = JwtAccessTokens(elsewhere, "i", "a", clock, leeway=5).issue(claims)
+        assert JwtAccessTokens(here, "i", "a", clock, leeway=5).verify(token) == claims

@@ -213,7 +213,7 @@ def test_access_token_as_refresh_token(
     tokens: HmacRefreshTokens, refresh_ring: KeyRing, claims: AccessClaims, clock: SetClock
 ) -> None:
     """An access token is no refresh token."""
-    access = JwtAccessTokens(refresh_ring, "i", "a", clock).issue(claims)
+    access = JwtAccessTokens(refresh_ring, "i", "a", clock, leeway=5).issue(claims)
     refusal(tokens, access)
     refusal(tokens, access.replace(".", ".refresh-1."))
 
