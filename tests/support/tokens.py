@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from session_service.tokens.jwk import Key
+    from session_service.tokens.keys import KeyRing
 
 NOW = 1_700_000_000
 """Where a `SetClock` starts."""
+
+
+GOOD_CLAIMS: dict[str, Any] = {
+    "iss": "https://issuer.test",
+    "aud": "backends",
+    "sub": "user.1",
+    "sid": "s" * 22,
+    "jti": "t" * 22,
+    "iat": NOW,
+    "nbf": NOW,
+    "exp": NOW + 1800,
+}
+"""Claims that hold at `NOW`."""
 
 
 class SetClock:
@@ -32,6 +46,11 @@ def base64url(raw: bytes) -> str:
 def unbase64url(text: str) -> bytes:
     """The reverse, for texts that are right."""
     return base64.b64decode(text + "=" * (-len(text) % 4), b"-_")
+
+
+def good_header(ring: KeyRing) -> dict[str, Any]:
+    """The header we write, as PyJWT would write it too."""
+    return {"alg": ring.access[0].alg, "kid": ring.access[0].kid, "typ": "at+jwt"}
 
 
 def forge(header: str | dict[str, Any], payload: str | bytes | dict[str, Any], key: Key) -> str:
