@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import RedisBinary, RedisCluster, RedisOrigin, RedisServer, require_redis
+from tests.support import (
+    CertificateAuthority,
+    RedisBinary,
+    RedisCluster,
+    RedisOrigin,
+    RedisServer,
+    require_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,3 +62,20 @@ def start_redis(redis_binary: RedisBinary) -> Iterator[Callable[..., RedisServer
             return servers.enter_context(RedisServer(redis_binary, config))
 
         yield start
+
+
+@pytest.fixture
+def start_cluster(redis_binary: RedisBinary) -> Iterator[Callable[..., RedisCluster]]:
+    """A function that starts a cluster of the test's own with the given configuration."""
+    with ExitStack() as clusters:
+
+        def start(config: Mapping[str, str] | None = None) -> RedisCluster:
+            return clusters.enter_context(RedisCluster(redis_binary, config))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """An authority whose certificates all TLS tests of the session trust."""
+    return CertificateAuthority(tmp_path_factory.mktemp("certificates"))

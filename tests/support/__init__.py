@@ -17,28 +17,43 @@ Import from here; fixtures come from `tests/conftest.py` without an import.
     with RedisCluster(binary) as cluster:         three primaries, joined and answering
         cluster.addresses, .nodes (RedisServers), .client(), .owner("key"), .flush()
 
+    with RedisSentinel(binary) as sentinel:       a primary, its replica and a Sentinel that watches them
+        sentinel.address, .service_name, .primary, .first, .second, .sentinel, .fail_over()
+
+    CertificateAuthority(directory)               its .certificate, and .issue("name") -> .certificate, .key
+
 Fixtures; each test that uses one runs twice, on the bundled and on the system server:
 
     redis_server    the session's shared RedisServer, emptied before the test; never stop or pause it
     start_redis     start_redis({"maxmemory": "2mb"}) gives a RedisServer of the test's own, to break at will
     redis_cluster   the session's shared RedisCluster, emptied before the test; never stop or pause it
+    start_cluster   start_cluster({...}) gives a RedisCluster of the test's own, to break at will
     redis_binary    the RedisBinary under test
+
+And one that stands alone:
+
+    certificate_authority   the session's CertificateAuthority
 """
 
 from __future__ import annotations
 
+from tests.support.certificates import CertificateAuthority, IssuedCertificate
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.redis_binaries import RedisBinary, RedisOrigin, redis_binaries, require_redis
 from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_sentinel import RedisSentinel
 from tests.support.redis_server import RedisServer
 from tests.support.tools import require_tool
 from tests.support.waiting import eventually, eventually_async
 
 __all__ = [
     "LOOPBACK",
+    "CertificateAuthority",
+    "IssuedCertificate",
     "RedisBinary",
     "RedisCluster",
     "RedisOrigin",
+    "RedisSentinel",
     "RedisServer",
     "eventually",
     "eventually_async",

@@ -35,9 +35,12 @@ class RedisServer:
     Args:
         binary: The program to run.
         config: Lines of redis.conf by name, such as `{"maxmemory": "2mb"}`; they override the defaults here.
+        sentinel: Run as a Sentinel, which watches other servers and holds no keys.
     """
 
-    def __init__(self, binary: RedisBinary, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, binary: RedisBinary, config: Mapping[str, str] | None = None, *, sentinel: bool = False
+    ) -> None:
         self.binary = binary
         self.port = free_port()
         # Not pytest's tmp_path: a socket's path may have 104 to 108 bytes.
@@ -46,6 +49,7 @@ class RedisServer:
         self.socket_path = self.directory / "redis.sock"
         self.config = dict(config or {})
         self._log_path = self.directory / "redis.log"
+        self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -140,6 +144,9 @@ class RedisServer:
         self.kill()
         self._directory.cleanup()
 
+    def _command(self, configuration: Path) -> list[str | Path]:
+        return [self.binary.path, configuration, *(["--sentinel"] if self._sentinel else [])]
+
     def _launch(self) -> None:
         defaults = {
             "bind": LOOPBACK,
@@ -154,8 +161,9 @@ class RedisServer:
         path.write_text("".join(f"{name} {value}\n" for name, value in (defaults | self.config).items()))
         # A bad configuration is told on stderr, before any log file is opened.
         with self._log_path.open("wb") as log:
-            command = [self.binary.path, path]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603
+                self._command(path), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _settled(self) -> str | None:
         if not self.running:
