@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 
 from session_service.domain.policy import normalise_username
 from session_service.storage import keys
-from session_service.storage.connections import RedisConnections
 from session_service.storage.reads import Reads
-from session_service.storage.scanning import Call, Progress, run_each, scan
+from session_service.storage.scanning import Call, Connections, Progress, run_each, scan
 from session_service.storage.scripts import Mutations, Script, load
 from session_service.storage.upkeep import count_entries
 from session_service.storage.users import RedisUserReader
@@ -86,7 +85,7 @@ class RedisFsck:
         mutations: mends names.
     """
 
-    def __init__(self, connections: RedisConnections, mutations: Mutations) -> None:
+    def __init__(self, connections: Connections, mutations: Mutations) -> None:
         self._connections = connections
         self._mutations = mutations
 

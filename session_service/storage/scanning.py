@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import AskError, MovedError, NoScriptError
 
 from session_service.storage.faults import store_faults
+from session_service.storage.reads import Reads
 from session_service.storage.scripts import Part, Script
 
 Progress = Callable[[str, int], Awaitable[None]]
 """Called between steps with what is being looked at and how many were so far."""
 
 _STEP: Final = 200
+
+
+class Connections(Protocol):
+    """What going through all of Redis needs; ``RedisConnections`` is it."""
+
+    @property
+    def reads(self) -> Reads:
+        """The pipelined way of reading."""
+
+    def primaries(self) -> AsyncIterator[Redis]:
+        """A client for each primary, good until the next one is taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,8 @@ from redis.asyncio import Redis
 from session_service.domain.models import Stats, SweepReport
 from session_service.domain.policy import new_id
 from session_service.storage import keys
-from session_service.storage.connections import RedisConnections
 from session_service.storage.reads import Reads
-from session_service.storage.scanning import Call, Progress, run_each, scan
+from session_service.storage.scanning import Call, Connections, Progress, run_each, scan
 from session_service.storage.scripts import Mutations, load
 from session_service.storage.sessions import BATCH
 
@@ -51,7 +50,7 @@ class RedisUpkeep:
         mutations: runs the scripts.
     """
 
-    def __init__(self, connections: RedisConnections, mutations: Mutations) -> None:
+    def __init__(self, connections: Connections, mutations: Mutations) -> None:
         self._connections = connections
         self._reads: Reads = connections.reads
         self._mutations = mutations
