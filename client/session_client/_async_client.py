@@ -12,9 +12,17 @@ from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 from session_client._async_admin import AsyncAdmin
 from session_client._async_calls import AsyncCalls, each
 from session_client._channel import Timeouts, Tls, open_async_channel
-from session_client._conversions import device_message, identity_of, login_of, session_page, tokens_of
+from session_client._conversions import identity_of, login_of, session_page, tokens_of
 from session_client._errors import SessionEnded
-from session_client._requests import bearer, new_request_id, request, sendable, service_credential
+from session_client._requests import (
+    bearer,
+    checked_access_token,
+    checked_refresh_token,
+    device_message,
+    new_request_id,
+    request,
+    service_credential,
+)
 from session_client._results import Device, Identity, Login, Page, Session, Tokens
 
 
@@ -108,7 +116,7 @@ class AsyncSessionClient:
             RefreshTokenInvalid: it is unknown, or its session is over.
             RefreshTokenReused: it had been used before, so the session was ended.
         """
-        message = request(pb.RefreshTokenRequest, refresh_token=refresh_token)
+        message = request(pb.RefreshTokenRequest, refresh_token=checked_refresh_token(refresh_token))
         answer = await self._calls.write(self._stub.RefreshToken, message, (), timeout)
         return tokens_of(answer)
 
@@ -123,7 +131,7 @@ class AsyncSessionClient:
             TokenExpired: it is past its expiry.
             SessionEnded: its session is over.
         """
-        message = pb.VerifyTokenRequest(token=sendable(access_token))
+        message = pb.VerifyTokenRequest(token=checked_access_token(access_token))
         answer = await self._calls.read(self._stub.VerifyToken, message, (), timeout)
         return identity_of(answer)
 

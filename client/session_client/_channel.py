@@ -98,8 +98,9 @@ def service_config() -> dict[str, Any]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [_retried(READS, attempts=3), _retried(REPEATABLE_CHANGES, attempts=2)],
-        # Where about half of the calls fail, retries stop: they would keep the service down.
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.5},
+        # Once 50 attempts more have failed than a tenth of those that succeeded, nothing is repeated
+        # until more succeed: repetition would help to keep the service down (gRFC A6).
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
     }
 
 

@@ -1,4 +1,4 @@
-"""From the messages of the API to the results of the client, and back for a device."""
+"""From the messages of the API to the results of the client."""
 
 from __future__ import annotations
 
@@ -13,18 +13,6 @@ from session_client._results import Device, Identity, Login, Page, Session, Stat
 def instant(timestamp: Timestamp) -> datetime:
     """A protobuf timestamp as an aware datetime in UTC."""
     return timestamp.ToDatetime(tzinfo=UTC)
-
-
-def device_message(device: Device) -> session_pb2.DeviceInfo:
-    """A device as it is sent."""
-    return session_pb2.DeviceInfo(
-        device_id=device.device_id,
-        name=device.name,
-        platform=device.platform,
-        user_agent=device.user_agent,
-        app_version=device.app_version,
-        ip_address=device.ip_address,
-    )
 
 
 def device_of(message: session_pb2.DeviceInfo) -> Device:

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
-from session_client._errors import FieldViolation, InvalidArgument, TokenInvalid
+from google.protobuf.message import Message
+from session_api.v1 import session_pb2
+
+from session_client._errors import FieldViolation, InvalidArgument, RefreshTokenInvalid, TokenInvalid
+from session_client._results import Device
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 P = ParamSpec("P")
-M = TypeVar("M")
+M = TypeVar("M", bound=Message)
 
 # Twice what the service takes for a token; more would fail on the way, as too large a request.
 _MAX_TOKEN_LENGTH: Final = 8192
+# The service's limit, as its API states it.
+_MAX_REQUEST_BYTES: Final = 65_536
 
 
 def bearer(access_token: str) -> Metadata:
     """The metadata that carries an access token (RFC 6750 §2.1); none for an empty one.
 
     Raises:
-        TokenInvalid: see ``sendable``.
+        TokenInvalid: see ``checked_access_token``.
     """
-    return (("authorization", f"Bearer {sendable(access_token)}"),) if access_token else ()
+    return (("authorization", f"Bearer {checked_access_token(access_token)}"),) if access_token else ()
 
 
-def sendable(access_token: str) -> str:
-    """The token itself, if metadata can carry it.
-
-    Tokens come from strangers. grpc would fail on a stray character as INTERNAL and log it, and on
-    one that is too long as RESOURCE_EXHAUSTED, neither of which says "not logged in".
+def checked_access_token(token: str) -> str:
+    """The token itself.
 
     Raises:
         TokenInvalid: no token has such characters or such a length.
     """
-    if len(access_token) > _MAX_TOKEN_LENGTH or not _is_visible_ascii(access_token):
+    if not _may_be_token(token):
         raise TokenInvalid("the access token is not valid", reason="TOKEN_INVALID")
-    return access_token
+    return token
+
+
+def checked_refresh_token(token: str) -> str:
+    """The token itself.
+
+    Raises:
+        RefreshTokenInvalid: no token has such characters or such a length.
+    """
+    if not _may_be_token(token):
+        raise RefreshTokenInvalid("the refresh token is not valid", reason="REFRESH_TOKEN_INVALID")
+    return token
 
 
 def service_credential(service_key: str | None) -> Metadata:
@@ -73,25 +88,51 @@ def request(message: Callable[P, M], *args: P.args, **fields: P.kwargs) -> M:
     """A request message of the given fields.
 
     Raises:
-        InvalidArgument: a text is not Unicode, such as half a surrogate pair out of JSON.
+        InvalidArgument: it cannot be sent: a text that is not Unicode, such as half a surrogate pair
+            out of JSON, a number of more than 32 bits, or more than 64 KiB in all.
     """
+    made = _message(message, fields, *args, **fields)
+    if made.ByteSize() > _MAX_REQUEST_BYTES:
+        raise InvalidArgument("the request has more than 64 KiB", reason="INVALID_ARGUMENT")
+    return made
+
+
+def device_message(device: Device) -> session_pb2.DeviceInfo:
+    """A device as it is sent.
+
+    Raises:
+        InvalidArgument: a text is not Unicode.
+    """
+    fields = asdict(device)
+    named = {f"device.{name}": value for name, value in fields.items()}
+    return _message(session_pb2.DeviceInfo, named, **fields)
+
+
+def _message(message: Callable[P, M], named: Mapping[str, object], *args: P.args, **fields: P.kwargs) -> M:
     try:
         return message(*args, **fields)
-    except UnicodeEncodeError as error:
-        wrong = tuple(
-            FieldViolation(name, "is not valid Unicode") for name in fields if _broken(fields[name])
-        )
-        raise InvalidArgument(
-            "a text in the request is not valid Unicode", violations=wrong, reason="INVALID_ARGUMENT"
-        ) from error
+    except ValueError:
+        # Not `from` it: a UnicodeEncodeError keeps the whole text, and that may be a password.
+        faults = ((name, _fault(value)) for name, value in named.items())
+        violations = tuple(FieldViolation(name, fault) for name, fault in faults if fault)
+        text = "; ".join(f"{one.field}: {one.description}" for one in violations)
+        raise InvalidArgument(text, violations=violations, reason="INVALID_ARGUMENT") from None
 
 
-def _broken(value: object) -> bool:
+def _fault(value: object) -> str:
+    if isinstance(value, int):
+        return "" if -(2**31) <= value < 2**31 else "must fit into 32 bits"
     try:
         str(value).encode()
     except UnicodeEncodeError:
-        return True
-    return False
+        return "must be valid Unicode"
+    return ""
+
+
+def _may_be_token(token: str) -> bool:
+    # Tokens come from strangers. On a stray character grpc would fail as INTERNAL, and log it; on a
+    # token that is too long, as RESOURCE_EXHAUSTED. Neither says that it opens nothing.
+    return len(token) <= _MAX_TOKEN_LENGTH and (not token or _is_visible_ascii(token))
 
 
 def _is_visible_ascii(text: str) -> bool:

@@ -10,7 +10,6 @@ from session_api.v1 import admin_service_pb2 as pb
 from session_api.v1.admin_service_pb2_grpc import AdminServiceStub
 
 from session_client._conversions import (
-    device_message,
     login_of,
     session_page,
     stats_of,
@@ -18,7 +17,7 @@ from session_client._conversions import (
     user_of,
     user_page,
 )
-from session_client._requests import Metadata, new_request_id, request, role_names
+from session_client._requests import Metadata, device_message, new_request_id, request, role_names
 from session_client._results import Device, Login, Page, Session, Stats, Sweep, User, UserChange
 from session_client._sync_calls import Calls, each
 

@@ -11,9 +11,17 @@ from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 
 from session_client._channel import Timeouts, Tls, open_channel
-from session_client._conversions import device_message, identity_of, login_of, session_page, tokens_of
+from session_client._conversions import identity_of, login_of, session_page, tokens_of
 from session_client._errors import SessionEnded
-from session_client._requests import bearer, new_request_id, request, sendable, service_credential
+from session_client._requests import (
+    bearer,
+    checked_access_token,
+    checked_refresh_token,
+    device_message,
+    new_request_id,
+    request,
+    service_credential,
+)
 from session_client._results import Device, Identity, Login, Page, Session, Tokens
 from session_client._sync_admin import Admin
 from session_client._sync_calls import Calls, each
@@ -109,7 +117,7 @@ class SessionClient:
             RefreshTokenInvalid: it is unknown, or its session is over.
             RefreshTokenReused: it had been used before, so the session was ended.
         """
-        message = request(pb.RefreshTokenRequest, refresh_token=refresh_token)
+        message = request(pb.RefreshTokenRequest, refresh_token=checked_refresh_token(refresh_token))
         answer = self._calls.write(self._stub.RefreshToken, message, (), timeout)
         return tokens_of(answer)
 
@@ -124,7 +132,7 @@ class SessionClient:
             TokenExpired: it is past its expiry.
             SessionEnded: its session is over.
         """
-        message = pb.VerifyTokenRequest(token=sendable(access_token))
+        message = pb.VerifyTokenRequest(token=checked_access_token(access_token))
         answer = self._calls.read(self._stub.VerifyToken, message, (), timeout)
         return identity_of(answer)
 

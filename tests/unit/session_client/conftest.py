@@ -1,0 +1,31 @@
+"""A service whose answers the test writes, and both clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from session_client import AsyncSessionClient
+
+from tests.support.clients import OpenClient, open_sync_client
+from tests.support.scripted_service import ScriptedService
+
+
+@pytest.fixture(params=["async", "sync"])
+def open_client(request: pytest.FixtureRequest) -> OpenClient:
+    """Opens a client, asynchronous and then synchronous; the arguments are the client's own."""
+    return AsyncSessionClient if request.param == "async" else open_sync_client
+
+
+@pytest.fixture
+def service() -> Iterator[ScriptedService]:
+    """A service whose answers the test writes."""
+    with ScriptedService() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(open_client: OpenClient, service: ScriptedService) -> AsyncIterator[AsyncSessionClient]:
+    """A client of that service, asynchronous and then synchronous."""
+    async with open_client(service.target, service_key="the-key") as opened:
+        yield opened
