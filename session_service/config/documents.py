@@ -24,6 +24,10 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class _GivenTwice(yaml.MarkedYAMLError):
+    """One mapping has the same key twice."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key given twice, where YAML loaders keep the last one silently."""
 
@@ -31,7 +35,7 @@ class _StrictLoader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for position, name in enumerate(names):
             if name in names[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice", node.start_mark)
+                raise _GivenTwice(problem=f"{name} is given twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -49,7 +53,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}{_place(error)}: not valid YAML{_cause(error)}") from None
+        raise ConfigError(f"{path}{_place(error)}: {_cause(error)}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -63,7 +67,8 @@ def _place(error: yaml.YAMLError) -> str:
 
 
 def _cause(error: yaml.YAMLError) -> str:
-    return f": {error.problem}" if isinstance(error, yaml.constructor.ConstructorError) else ""
+    """What is wrong; PyYAML's own words quote tags, and a password may look like one."""
+    return str(error.problem) if isinstance(error, _GivenTwice) else "not valid YAML"
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, str]:

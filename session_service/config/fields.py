@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _T = TypeVar("_T")
 _MAX_PORT = 65_535
@@ -37,6 +37,12 @@ def _read_host_port(value: object) -> object:
     return HostPort(bare, int(port))
 
 
+def _read_listen(value: str) -> str:
+    if value.startswith("unix:") and value != "unix:":
+        return value
+    return str(_read_host_port(value))
+
+
 def _read_items(value: object) -> object:
     """A list as it is, or from one text: JSON, or items between commas (for the environment)."""
     if not isinstance(value, str):
@@ -50,6 +56,7 @@ def _read_items(value: object) -> object:
     return parsed
 
 
+Listen = Annotated[str, AfterValidator(_read_listen)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
 Items = Annotated[tuple[_T, ...], BeforeValidator(_read_items)]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]

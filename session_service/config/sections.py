@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from session_service.config.fields import Address, Count, Items, Positive, Seconds, Section
+from session_service.config.fields import Address, Count, Items, Listen, Positive, Seconds, Section
 from session_service.config.redis import RedisSection
 from session_service.domain.models import OnLimit, SessionPolicy
 from session_service.domain.service_keys import ServiceKey
@@ -99,11 +99,7 @@ class ServerTlsSection(Section):
 class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
-    listen: str = Field(
-        default="127.0.0.1:50051",
-        pattern=r"^(unix:.+|(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5})$",
-        description="host:port or unix:path to serve on",
-    )
+    listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
     workers: Positive = Field(default=1, le=256, description="processes that share the port")
     tls: ServerTlsSection | None = Field(default=None, description="TLS to callers")
     max_concurrent_rpcs: Positive = Field(

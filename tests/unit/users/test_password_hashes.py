@@ -153,6 +153,8 @@ def test_what_is_no_hash_lets_nobody_in(stored: str) -> None:
 
 
 DEAR = [
+    "$argon2id$v=19$m=524288,t=1,p=1$c29tZXNhbHQ$" + "A" * 43,
+    "$argon2id$v=19$m=64,t=1,p=1$" + "A" * 600 + "$" + "A" * 43,
     "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$" + "A" * 43,
     "$argon2id$v=19$m=65536,t=100000,p=1$c29tZXNhbHQ$" + "A" * 43,
     "$argon2id$v=19$m=65536,t=1,p=1000$c29tZXNhbHQ$" + "A" * 43,

@@ -1,0 +1,62 @@
+"""Addresses and lists as they may be written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from session_service.config.fields import Address, HostPort, Items
+
+ADDRESS: TypeAdapter[HostPort] = TypeAdapter(Address)
+NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(Items[int])
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost:6379", "localhost", 6379),
+        ("10.0.0.1:1", "10.0.0.1", 1),
+        ("[::1]:65535", "::1", 65535),
+        ("r.example.com:0", "r.example.com", 0),
+    ],
+)
+def test_an_address_is_read_and_written_alike(text: str, host: str, port: int) -> None:
+    """Names, IPv4 and IPv6 addresses come apart and together again."""
+    address = ADDRESS.validate_python(text)
+    assert address == (host, port)
+    assert str(address) == text
+    assert ADDRESS.validate_python(address) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "host", ":1", "host:", "host:x", "host:65536", "::1:80", "[]:1", "[a]:1", 5]
+)
+def test_what_is_no_address_is_refused(text: object) -> None:
+    """Missing hosts, ports out of range and bare IPv6 addresses are errors."""
+    with pytest.raises(ValidationError):
+        ADDRESS.validate_python(text)
+
+
+@given(st.text())
+def test_no_text_breaks_the_reading_of_an_address(text: str) -> None:
+    """Any text is an address that reads back, or a validation error."""
+    try:
+        address = ADDRESS.validate_python(text)
+    except ValidationError:
+        return
+    assert ADDRESS.validate_python(str(address)) == address
+
+
+@pytest.mark.parametrize("written", [[1, 2], "1,2", " 1 , 2 ,", "[1, 2]", ' ["1", 2]'])
+def test_a_list_may_be_one_text(written: object) -> None:
+    """The environment can give a list as JSON, or with commas."""
+    assert NUMBERS.validate_python(written) == (1, 2)
+
+
+@pytest.mark.parametrize("written", ["[1", "[1] x", "one", 5])
+def test_what_is_no_list_is_refused(written: object) -> None:
+    """Broken JSON and wrong items are errors."""
+    with pytest.raises(ValidationError):
+        NUMBERS.validate_python(written)

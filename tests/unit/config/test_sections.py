@@ -1,0 +1,85 @@
+"""The sections' limits and the values they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from session_service.config import Config
+from session_service.domain.models import SessionPolicy
+from session_service.domain.service_keys import ServiceKeys, new_service_key, service_key_digest
+from session_service.domain.throttling import ThrottlePolicy
+
+
+def test_the_defaults_are_the_domains() -> None:
+    """A configuration that says nothing is the policy that the domain has by itself."""
+    assert Config().session.policy() == SessionPolicy()
+    assert Config().throttling.policy() == ThrottlePolicy()
+
+
+def test_throttling_becomes_the_domains_policy() -> None:
+    """Every limit reaches its counter."""
+    values = {"per_account_and_address": 1, "per_address": 2, "per_account": 3, "window": 4}
+    config = Config.model_validate({"throttling": values})
+    assert config.throttling.policy() == ThrottlePolicy(**values)
+
+
+def test_a_configured_key_identifies_its_holder() -> None:
+    """A digest as it was printed, in either case, lets its key in with its roles."""
+    key = new_service_key()
+    entry = {"name": "ops", "digest": service_key_digest(key).upper(), "roles": ["admin"]}
+    config = Config.model_validate({"admin": {"service_keys": [entry]}})
+    found = ServiceKeys(config.admin.keys()).identify(key)
+    assert found is not None
+    assert (found.name, found.roles) == ("ops", ("admin",))
+
+
+def test_admin_is_closed_unless_configured() -> None:
+    """No key comes with the service (ASVS 6.3.2)."""
+    assert Config().admin.keys() == ()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:50051", "[::1]:0", "unix:/run/session.sock", "localhost:1"])
+def test_where_to_listen(listen: str) -> None:
+    """TCP addresses and unix sockets are taken."""
+    assert Config.model_validate({"server": {"listen": listen}}).server.listen == listen
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("server", {"listen": "127.0.0.1"}),
+        ("server", {"listen": ":50051"}),
+        ("server", {"listen": "::1:50051"}),
+        ("server", {"listen": "unix:"}),
+        ("server", {"listen": "localhost:65536"}),
+        ("server", {"workers": 0}),
+        ("server", {"shutdown_grace": "inf"}),
+        ("server", {"max_message_bytes": 100}),
+        ("server", {"tls": {"cert_file": "c"}}),
+        ("server", {"trusted_proxies": ["10.0.0.1/8"]}),
+        ("redis", {"port": 0}),
+        ("redis", {"db": -1}),
+        ("redis", {"connect_timeout": 0}),
+        ("redis", {"command_timeout": "nan"}),
+        ("redis", {"sentinel": {"service": "m", "nodes": []}}),
+        ("redis", {"cluster": {"nodes": ["a"]}}),
+        ("session", {"token_expire": 0}),
+        ("session", {"touch_interval": 0}),
+        ("session", {"idle_timeout": -1}),
+        ("throttling", {"per_address": 0}),
+        ("tokens", {"issuer": ""}),
+        ("admin", {"service_keys": [{"name": "a b", "digest": "0" * 64, "roles": ["admin"]}]}),
+        ("admin", {"service_keys": [{"name": "a", "digest": "0" * 63, "roles": ["admin"]}]}),
+        ("admin", {"service_keys": [{"name": "a", "digest": "0" * 64, "roles": []}]}),
+        ("admin", {"service_keys": [{"name": "a", "digest": "0" * 64}]}),
+        ("logging", {"level": "loud"}),
+        ("metrics", {"listen": "9464"}),
+    ],
+)
+def test_a_value_out_of_its_limits_is_refused(section: str, values: dict[str, Any]) -> None:
+    """Each limit is kept."""
+    with pytest.raises(ValidationError):
+        Config.model_validate({section: values})
