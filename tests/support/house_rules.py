@@ -20,9 +20,7 @@ LONGEST_FILE = 400
 
 _NOT_OURS = {".git", ".venv", "build", "dist", ".session-service", "__pycache__"}
 _WALL_CLOCK = re.compile(r"(^|\.)(time\.time(_ns)?|datetime\.(now|utcnow|today)|date\.today)$")
-_KEY = re.compile(
-    r"\b(user_sessions?|user_devices|login_attempts):|\b(token|user):\{|\busername:[{%]|\bsession_events\b"
-)
+_KEY = re.compile(r"\b(user_sessions?|user_devices|login_attempts):|\b(token|user):\{|\busername:[{%]")
 _SLEEP = re.compile(r"(^|\.)sleep$")
 # A dot is written [.] so that this file does not break its own rule.
 _REGISTRY = re.compile(

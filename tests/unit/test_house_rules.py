@@ -13,13 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVER = rules.ROOT / "session_service"
-# Whatever is above the packages may read the clock: it is where the clock is chosen.
-WIRING = ("app", "cli", "__main__")
-
-
-def _below_app() -> list[Path]:
-    python = (path for path in rules.project_files(".py") if path.is_relative_to(SERVER))
-    return [path for path in python if path.relative_to(SERVER).parts[0].removesuffix(".py") not in WIRING]
 
 
 def _within(*parts: str) -> list[Path]:
@@ -42,9 +35,10 @@ def test_no_registry_is_named() -> None:
     assert not _breaches(rules.names_a_registry, rules.project_files())
 
 
-def test_the_wall_clock_is_read_above_the_packages_only() -> None:
-    """Every decision about time gets the time from outside, so that a test can choose it."""
-    assert not _breaches(rules.reads_the_wall_clock, _below_app())
+def test_the_wall_clock_is_chosen_in_one_place() -> None:
+    """Only `app.py` reaches for the wall clock; all else gets the time, so that a test can choose it."""
+    files = [path for path in _within("session_service") if path != SERVER / "app.py"]
+    assert not _breaches(rules.reads_the_wall_clock, files)
 
 
 def test_redis_keys_are_spelled_in_one_place() -> None:
