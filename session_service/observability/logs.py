@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import unicodedata
 from datetime import UTC, datetime
 from typing import IO, Literal
 
 from session_service.observability.redaction import redact, redact_text
 
 _NOT_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def configure_logging(style: Literal["json", "console"], level: str, stream: IO[str] | None = None) -> None:
@@ -83,10 +81,9 @@ def _shown(value: object) -> str:
 
 
 def _visible(text: str) -> str:
-    return "".join(_escaped(character) for character in text)
+    """The text with whatever does not print (line breaks, escapes, bidirectional marks) spelled out."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in _ESCAPED:
-        return character
-    return character.encode("unicode_escape", "backslashreplace").decode()
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -14,14 +14,16 @@ _SECRET_NAMES = re.compile(
     r"(^|[_-])(password|passwd|secret|token|authorization|credentials?|cookie|service[_-]?key|private[_-]?key|hash)$",
     re.IGNORECASE,
 )
+# Anchored and possessive (``++``), so that no text makes the search take more than linear time.
 _SECRET_TEXTS = re.compile(
     r"""
-      \bey[\w-]{8,}\.[\w-]{8,}\.[\w-]*          # a JWT
-    | \bssk_[\w-]{16,}                          # a service key
-    | [\w.~@|:+-]{1,200}\.[\w-]{22}\.\d{1,19}\.[\w-]{1,64}\.[\w-]{43}\b  # a refresh token
-    | (?<=bearer\s)\S+
-    | (?<=://)[^/\s@]*:[^/\s@]*(?=@)            # user and password of a URL
-    | \$(argon2\w{1,2}|2[abxy]|scrypt|pbkdf2[\w-]*|bcrypt[\w-]*)\$\S+  # a password hash
+      (?<![\w-])ey[\w-]{8,}+\.[\w-]++\.[\w-]*+           # a JWT
+    | (?<![\w-])[\w-]{22}\.\d{1,19}\.[\w-]{1,64}\.[\w-]{43}  # a refresh token, from the session id on
+    | \bssk_[\w-]{16,}+                                   # a service key
+    | (?<=bearer\s)\S++
+    | (?<=://)[^/\s@]++(?=@)                              # user and password of a URL
+    | \$(argon2\w{1,2}|2[abxy]|scrypt|pbkdf2[\w-]*+|bcrypt[\w-]*+)\$\S++    # a password hash
+    | (?<![\w$])(pbkdf2_\w{1,9}|scrypt)\$\S++            # one of Django's
     """,
     re.IGNORECASE | re.VERBOSE | re.ASCII,
 )
