@@ -26,7 +26,10 @@ Command = tuple[bytes | str | int, ...]
 """A command and its arguments; a tuple because hiredis packs nothing else."""
 
 MAX_IN_FLIGHT: Final = 10_000
-"""Calls that may wait for replies; at about 1 KiB each this bounds what a stuck Redis can cost."""
+"""Calls that may wait for replies; with ``MAX_UNSENT`` this bounds what a stuck Redis can cost."""
+
+MAX_UNSENT: Final = 4 * 1024 * 1024
+"""Bytes that may wait to be written before calls are refused; some ten thousand checks."""
 
 _INCOMPLETE: Final = object()
 _GRACE: Final = 0.01
@@ -79,6 +82,7 @@ class Link(asyncio.Protocol):
         # The writer is kept, since it closes its transport when it is collected.
         self._writer = _take_over(connection)
         self._transport = self._writer.transport
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT)
         self._transport.set_protocol(self)
 
     def send(self, commands: tuple[Command, ...]) -> asyncio.Future[list[Any]]:
@@ -89,7 +93,7 @@ class Link(asyncio.Protocol):
                 it is lost before the last reply.
             FailedReplies: as the result, if a command was answered with an error.
         """
-        if self.lost.done() or len(self._calls) >= MAX_IN_FLIGHT:
+        if self._paused or len(self._calls) >= MAX_IN_FLIGHT or self.lost.done():
             raise StoreUnavailable
         # hiredis's stub takes a tuple for a tuple of one.
         packed: list[bytes] = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
@@ -134,13 +138,12 @@ class Link(asyncio.Protocol):
         self.drop(f"connection lost: {exc or 'closed by redis'}")
 
     def pause_writing(self) -> None:
-        """Hold commands back while the transport's buffer is full; ``MAX_IN_FLIGHT`` bounds them."""
+        """Refuse calls while too much waits to be written."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Send what was held back."""
+        """Take calls again."""
         self._paused = False
-        self._flush()
 
     def _take(self, reply: object) -> None:
         if not self._calls:
@@ -168,8 +171,6 @@ class Link(asyncio.Protocol):
         return error
 
     def _flush(self) -> None:
-        if self._paused or not self._packed:
-            return
         self._transport.write(b"".join(self._packed))
         self._packed.clear()
         if self._watch is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -25,7 +26,7 @@ TIMEOUT = 0.3
 OpenLink = Callable[[int], Awaitable[Link]]
 
 
-async def connection_to(port: int) -> AbstractConnection:
+async def connection_to(port: int) -> Any:  # noqa: ANN401 - the tests look inside
     """A greeted connection of redis-py."""
     make, kwargs = node_target(RedisSettings(connect_timeout=2.0), (LOOPBACK, port))
     return await dial(make, redis_connect_func=greet_primary, **kwargs)
@@ -215,55 +216,69 @@ async def test_a_late_but_timely_answer_is_taken(
 async def test_a_held_up_loop_does_not_blame_redis(redis_server: RedisServer, open_link: OpenLink) -> None:
     """Replies that came while this process did something else are read before anything is overdue."""
     link = await open_link(redis_server.port)
-    call = link.send((("PING",),))
-    link._flush()
-    deadline = time.monotonic() + 2 * TIMEOUT
-    while time.monotonic() < deadline:
-        pass
-    assert await call == [b"PONG"]
+    calls: list[asyncio.Future[list[object]]] = []
+
+    def hold_up() -> None:
+        loop.remove_reader(ready)
+        calls.append(link.send((("PING",),)))
+        link._flush()
+        deadline = time.monotonic() + 2 * TIMEOUT
+        while time.monotonic() < deadline:
+            pass
+
+    # In a callback for a socket, after which uvloop looks at its timers before it reads on.
+    loop = asyncio.get_running_loop()
+    ready, other = socket.socketpair()
+    with ready, other:
+        loop.add_reader(ready, hold_up)
+        other.send(b"x")
+        await eventually_async(lambda: calls)
+    assert await calls[0] == [b"PONG"]
     assert not link.lost.done()
 
 
 async def test_one_timer_watches_all_calls(redis_server: RedisServer, open_link: OpenLink) -> None:
-    """Ten thousand calls start one timer, not one each."""
+    """Ten thousand calls start one timer per time-out at most, not one each."""
     link = await open_link(redis_server.port)
     link._loop = Mock(wraps=asyncio.get_running_loop())
+    started = time.monotonic()
     for _ in range(100):
         await asyncio.gather(*(link.send((("PING",),)) for _ in range(100)))
-    assert link._loop.call_at.call_count == 1
+    assert link._loop.call_at.call_count <= 1 + (time.monotonic() - started) / TIMEOUT
 
 
 async def test_too_much_in_flight_is_refused(
     start_redis: Callable[..., RedisServer], open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Redis does not read, calls are refused at once beyond a bound, so memory stays bounded."""
+    """While Redis does not answer, calls beyond a number are refused at once."""
     monkeypatch.setattr(link_module, "MAX_IN_FLIGHT", 50)
     server = start_redis()
     link = await open_link(server.port)
     server.pause()
-    calls = [link.send((("ECHO", b"x" * 100_000),)) for _ in range(50)]
+    calls = [link.send((("ECHO", str(number)),)) for number in range(50)]
+    with pytest.raises(StoreUnavailable):
+        link.send((("PING",),))
+    server.resume()
+    assert await asyncio.gather(*calls) == [[str(number).encode()] for number in range(50)]
+    assert await link.send((("PING",),)) == [b"PONG"]
+
+
+async def test_too_much_unsent_is_refused(
+    start_redis: Callable[..., RedisServer], open_link: OpenLink
+) -> None:
+    """While Redis does not read, calls are refused beyond some bytes; what was taken is still answered."""
+    server = start_redis()
+    link = await open_link(server.port)
+    server.pause()
+    giant = b"x" * 3 * link_module.MAX_UNSENT
+    taken = [link.send((("ECHO", giant),)), link.send((("ECHO", "taken"),))]
     await eventually_async(lambda: link._paused, timeout=TIMEOUT)
     with pytest.raises(StoreUnavailable):
         link.send((("PING",),))
     server.resume()
-    assert await asyncio.gather(*calls) == [[b"x" * 100_000]] * 50
+    assert await asyncio.gather(*taken) == [[giant], [b"taken"]]
+    await eventually_async(lambda: not link._paused)
     assert await link.send((("PING",),)) == [b"PONG"]
-
-
-async def test_what_is_sent_while_the_buffer_is_full_follows(
-    start_redis: Callable[..., RedisServer], open_link: OpenLink
-) -> None:
-    """A full write buffer holds later commands back and sends them when it has drained."""
-    server = start_redis()
-    link = await open_link(server.port)
-    server.pause()
-    giant = link.send((("ECHO", b"x" * 10_000_000),))
-    await eventually_async(lambda: link._paused, timeout=TIMEOUT)
-    later = link.send((("ECHO", "later"),))
-    await asyncio.wait([later], timeout=0.01)
-    server.resume()
-    assert [len(reply) for reply in await giant] == [10_000_000]
-    assert await later == [b"later"]
 
 
 @pytest.mark.parametrize("forged", [b"nonsense\r\n", b"+OK\r\n", b"$-7\r\n", b"*9999999999999\r\n"])
