@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 ENGINES = ("fake", "redis-6.2", "redis-7", "cluster")
+# In seconds; the machine may be busy, and no test here is about time-outs.
+PATIENCE = 10.0
 
 
 class Engines:
@@ -27,8 +30,10 @@ class Engines:
         server = self._started.get(engine) or self._start(engine)
         server.flush()
         if isinstance(server, RedisCluster):
-            return RedisSettings(cluster=server.addresses)
-        return RedisSettings(unix_socket_path=str(server.socket_path))
+            settings = RedisSettings(cluster=server.addresses)
+        else:
+            settings = RedisSettings(unix_socket_path=str(server.socket_path))
+        return replace(settings, connect_timeout=PATIENCE, command_timeout=PATIENCE)
 
     def _start(self, engine: str) -> RedisServer | RedisCluster:
         binary = require_redis("bundled" if engine == "redis-6.2" else "system")

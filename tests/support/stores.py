@@ -19,11 +19,12 @@ from session_service.storage.upkeep import RedisUpkeep
 from session_service.storage.users import RedisUserReader, RedisUserWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from redis.asyncio import Redis, RedisCluster
 
     from session_service.storage.scanning import Connections
+    from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
     Client = Redis | RedisCluster
@@ -132,13 +133,51 @@ class Faltering(Mutations):
         self._made = made
         self._error = error
 
-    async def _send(self, *args: Any) -> Any:  # noqa: ANN401 - as what it stands in for
+    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+        """Run a script, or break."""
+        return await self._falter(super().run(script, keys, *args, acknowledged=acknowledged))
+
+    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+        """Run a command, or break."""
+        return await self._falter(super().command(name, key, *args, acknowledged=acknowledged))
+
+    async def _falter(self, change: Coroutine[Any, Any, Any]) -> object:
         self.count += 1
         if self.count != self._at:
-            return await super()._send(*args)
+            return await change
         if self._made:
-            await super()._send(*args)
+            await change
+        change.close()
         raise self._error
+
+
+class Meddling(Mutations):
+    """Lets something else happen right after its ``after``-th change.
+
+    Args:
+        client: as ``Mutations`` takes it.
+        after: which change, from 1.
+        meanwhile: what happens then.
+    """
+
+    def __init__(self, client: Client, after: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(client)
+        self._left = after
+        self._meanwhile = meanwhile
+
+    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+        """Run a script."""
+        return await self._meddle(await super().run(script, keys, *args, acknowledged=acknowledged))
+
+    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+        """Run a command."""
+        return await self._meddle(await super().command(name, key, *args, acknowledged=acknowledged))
+
+    async def _meddle(self, reply: object) -> object:
+        self._left -= 1
+        if not self._left:
+            await self._meanwhile()
+        return reply
 
 
 class FakeConnections:
