@@ -38,9 +38,7 @@ def _validate(raw: Mapping[str, object], overrides: Iterable[str]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = [
-            _problem(each, overrides) for each in error.errors(include_input=False, include_url=False)
-        ]
+        problems = [_problem(each, overrides) for each in error.errors()]
         # Not chained: the cause holds what was typed.
         raise ConfigError(*problems) from None
 

@@ -58,7 +58,7 @@ class PasswordsSection(Section):
         default=None, description="text file of passwords to refuse, one a line; none = none is refused"
     )
     hashing_threads: Count = Field(
-        default=0, description="hashes at a time per worker; 0 = all cores but one"
+        default=0, description="hashes at a time per worker; 0 = all cores but one, shared"
     )
     hashing_queue: Count = Field(
         default=64, description="logins per worker that may wait for a hash; more are shed"

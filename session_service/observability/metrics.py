@@ -11,7 +11,7 @@ from collections.abc import Collection
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from session_service.domain.events import Action, AuditEvent
-from session_service.domain.models import SweepReport
+from session_service.domain.models import Stats, SweepReport
 
 _OTHER = "other"
 _CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -136,18 +136,33 @@ class HashingMetrics:
 
 
 class SweepMetrics:
-    """The sweep of the index."""
+    """The sweep of the index, and the totals it counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter("session_sweeps", "Sweeps that ended.", registry=registry)
         self._scanned = Counter("session_sweep_scanned", "Index entries looked at.", registry=registry)
         self._removed = Counter("session_sweep_removed", "Dead index entries removed.", registry=registry)
+        # All workers see the same store; the one that swept last knows best.
+        self._active = Gauge(
+            "session_active",
+            "Live sessions at the last sweep.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._users = Gauge(
+            "session_users", "Users at the last sweep.", registry=registry, multiprocess_mode="mostrecent"
+        )
 
     def swept(self, report: SweepReport) -> None:
         """Note a sweep."""
         self._runs.inc()
         self._scanned.inc(report.scanned)
         self._removed.inc(report.removed)
+
+    def counted(self, stats: Stats) -> None:
+        """Set the totals that a sweep leaves behind."""
+        self._active.set(stats.active_sessions)
+        self._users.set(stats.users)
 
 
 class EventMetrics:

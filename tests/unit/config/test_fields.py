@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from session_service.config.fields import Address, HostPort, Items
+from session_service.config.fields import Address, HostPort, Items, Section
 
 ADDRESS: TypeAdapter[HostPort] = TypeAdapter(Address)
 NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(Items[int])
@@ -60,3 +60,17 @@ def test_what_is_no_list_is_refused(written: object) -> None:
     """Broken JSON and wrong items are errors."""
     with pytest.raises(ValidationError):
         NUMBERS.validate_python(written)
+
+
+class _Door(Section):
+    """A section with a secret."""
+
+    code: SecretStr
+
+
+@pytest.mark.parametrize("values", [{"code": ["hunter2"]}, {"code": "a", "cod": "hunter2"}])
+def test_a_sections_own_errors_hide_the_input(values: dict[str, object]) -> None:
+    """Even pydantic's error, should it ever get out, does not show what was typed."""
+    with pytest.raises(ValidationError) as error:
+        _Door.model_validate(values)
+    assert "hunter2" not in str(error.value)

@@ -34,6 +34,7 @@ def test_a_configured_key_identifies_its_holder() -> None:
     found = ServiceKeys(config.admin.keys()).identify(key)
     assert found is not None
     assert (found.name, found.roles) == ("ops", ("admin",))
+    assert service_key_digest(key) not in repr(config)
 
 
 def test_admin_is_closed_unless_configured() -> None:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 WORKER = """
 import os
 from prometheus_client import CollectorRegistry
+from session_service.domain.models import Stats
 from session_service.observability.metrics import Metrics
 metrics = Metrics(CollectorRegistry(), ["/s/M"])
 metrics.calls.call_ended("/s/M", "OK", 0.25)
 metrics.hashing.queued(3)
 metrics.store_up.set(1)
+metrics.sweeps.counted(Stats(active_sessions=7, users=2, counted_ms=1, created_sessions=0, ended_sessions=0))
 print(os.getpid())
 """
 
@@ -84,6 +86,7 @@ def test_the_supervisor_serves_the_sum_of_its_workers(shared: Path) -> None:
     assert 'session_rpc_duration_seconds_sum{method="s/M",reason="OK"} 0.5' in both
     assert "session_hashing_depth 6.0" in both
     assert "session_store_up 1.0" in both
+    assert "session_active 7.0" in both
     forget_worker(shared, first)
     one = _scrape(server)
     assert 'session_rpc_duration_seconds_count{method="s/M",reason="OK"} 2.0' in one

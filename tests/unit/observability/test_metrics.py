@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from session_service.domain.events import Action, AuditEvent
-from session_service.domain.models import SweepReport
+from session_service.domain.models import Stats, SweepReport
 from session_service.observability.metrics import Metrics
 
 VERIFY = "/session.v1.SessionService/VerifyToken"
@@ -87,6 +87,16 @@ def test_sweeps_are_counted(collected: _Collected) -> None:
     assert collected.value("session_sweeps_total") == 2
     assert collected.value("session_sweep_scanned_total") == 10
     assert collected.value("session_sweep_removed_total") == 3
+
+
+def test_the_totals_are_those_of_the_last_sweep(collected: _Collected) -> None:
+    """Live sessions and users, as they were counted last."""
+    for active, users in ((7, 3), (5, 4)):
+        collected.metrics.sweeps.counted(
+            Stats(active, users, counted_ms=1, created_sessions=0, ended_sessions=0)
+        )
+    assert collected.value("session_active") == 5
+    assert collected.value("session_users") == 4
 
 
 @pytest.mark.parametrize(
