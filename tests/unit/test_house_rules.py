@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVER = rules.ROOT / "session_service"
+EXPLAINED = "-- Ends it.\n--\n-- KEYS  1 session\n-- ARGV  1 id\n-- Returns 1.\nreturn KEYS[1] .. ARGV[1]\n"
 
 
 def _within(*parts: str) -> list[Path]:
@@ -47,6 +48,17 @@ def test_redis_keys_are_spelled_in_one_place() -> None:
     assert not _breaches(rules.spells_a_redis_key, files)
 
 
+def test_scripts_get_their_keys() -> None:
+    """No Lua script spells a key."""
+    assert not _breaches(rules.spells_a_redis_key_in_lua, rules.project_files(".lua"))
+
+
+def test_scripts_are_explained() -> None:
+    """Every Lua script says what it does, its KEYS and ARGV if it has any, and what it returns."""
+    scripts = [path for path in rules.project_files(".lua") if not path.name.startswith("_")]
+    assert not _breaches(rules.leaves_a_script_unexplained, scripts)
+
+
 def test_the_domain_stands_on_the_standard_library() -> None:
     """The domain imports itself and the standard library, nothing installed."""
     domain = _within("session_service", "domain")
@@ -76,6 +88,9 @@ def test_tests_do_not_sleep() -> None:
         (rules.reads_the_wall_clock, "datetime.fromtimestamp(now)", "datetime.datetime.now(UTC)"),
         (rules.spells_a_redis_key, '"""token:{user} is a key"""', 'f"token:{{{user}}}:{jti}"'),
         (rules.spells_a_redis_key, "user_session = 1", 'name = "user_sessions:" + user'),
+        (rules.spells_a_redis_key_in_lua, "-- user_session:{u}", "local key = 'user_session:' .. id"),
+        (rules.leaves_a_script_unexplained, EXPLAINED, EXPLAINED.replace("-- Returns", "-- Gives")),
+        (rules.leaves_a_script_unexplained, EXPLAINED, EXPLAINED.replace("-- ARGV", "--")),
         (rules.imports_beyond, "import json.decoder", "from redis.asyncio import Redis"),
         (rules.sleeps, "await asyncio.sleep(0)", "await asyncio.sleep(0.1)"),
         (rules.sleeps, "eventually(done)", "time.sleep(1)"),
