@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, PipelineCommand
+from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from session_service.storage.cluster_reads import ClusterReads
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Beside the changes that run: reading the topology, ASKING.
 _SPARE_CONNECTIONS: Final = 8
+_REDIRECTIONS: Final = 8
+_MIGRATION_PAUSE: Final = 0.05
 
 
 class ClusterClient(RedisCluster):
@@ -55,13 +58,47 @@ class ClusterClient(RedisCluster):
         Raises:
             redis.exceptions.ConnectionError: none was free for as long as connecting may take.
         """
+        async with self._turn():
+            return await super().execute_command(*args, **kwargs)
+
+    async def execute_together(self, key: str, *commands: Sequence[Any]) -> list[Any]:
+        """Run commands on one connection to the key's primary, following the key if it has moved.
+
+        For WAIT, which counts the writes of its own connection.
+
+        Args:
+            key: where; the first command is the one that is redirected.
+            *commands: each a sequence of words.
+
+        Returns:
+            A reply for each; an error is one too.
+        """
+        async with self._turn():
+            await self.initialize()
+            node, asking = self.get_node_from_key(key), False
+            for _ in range(_REDIRECTIONS):
+                replies = await _on_node(node, commands, asking=asking)
+                match replies[0]:
+                    case MovedError() as moved:
+                        await self.nodes_manager.move_slot(moved)
+                        node, asking = self.get_node_from_key(key), False
+                    case AskError() as ask:
+                        node, asking = self.get_node(node_name=f"{ask.host}:{ask.port}"), True
+                    case TryAgainError():
+                        await asyncio.sleep(_MIGRATION_PAUSE)
+                    case _:
+                        break
+            return replies
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._patience):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise RedisConnectionError("no connection to redis was free in time") from error
         try:
-            return await super().execute_command(*args, **kwargs)
+            yield
         finally:
             self._slots.release()
 
@@ -75,6 +112,15 @@ class ClusterClient(RedisCluster):
             node = ClusterNode(host, int(digits), "primary", **self.connection_kwargs)
             self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
         return node
+
+
+async def _on_node(node: ClusterNode | None, commands: Sequence[Sequence[Any]], *, asking: bool) -> list[Any]:
+    if node is None:
+        raise RedisConnectionError("the cluster has nobody for this slot")
+    words = ([["ASKING"]] if asking else []) + [list(each) for each in commands]
+    pipelined = [PipelineCommand(place, *each) for place, each in enumerate(words)]
+    await node.execute_pipeline(pipelined)
+    return [each.result for each in pipelined[asking:]]
 
 
 class ClusterTarget:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from session_service.storage.cluster import ClusterTarget
+from session_service.storage.cluster import ClusterClient, ClusterTarget
 from session_service.storage.primary import PrimaryTarget
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import Redis
 
     from session_service.storage.reads import Reads
 
@@ -34,7 +34,7 @@ class RedisConnections:
     def __init__(self, settings: RedisSettings) -> None:
         settings = settings.resolved()
         self._target = ClusterTarget(settings) if settings.cluster else PrimaryTarget(settings)
-        self.client: Redis | RedisCluster = self._target.client
+        self.client: Redis | ClusterClient = self._target.client
         self.reads: Reads = self._target.reads
 
     async def open(self) -> None:

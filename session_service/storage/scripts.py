@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode, PipelineCommand
-from redis.exceptions import MovedError, NoScriptError
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from session_service.domain.errors import StoreUnavailable
+from session_service.storage.cluster import ClusterClient
 from session_service.storage.faults import store_faults
 
 Part = str | bytes | int
@@ -50,7 +50,7 @@ class Mutations:
     """
 
     def __init__(
-        self, client: Redis | RedisCluster, *, wait_replicas: int = 0, wait_timeout: float = 0.5
+        self, client: Redis | ClusterClient, *, wait_replicas: int = 0, wait_timeout: float = 0.5
     ) -> None:
         self._client = client
         self._wait = ("WAIT", wait_replicas, int(wait_timeout * 1000)) if wait_replicas else None
@@ -81,9 +81,9 @@ class Mutations:
 
     async def _send(self, key: str, command: tuple[Part, ...], acknowledged: bool) -> Any:  # noqa: ANN401
         if self._wait is None or not acknowledged:
-            return await self._client.execute_command(*command)
-        if isinstance(self._client, RedisCluster):
-            reply, acks = await _in_cluster(self._client, key, command, self._wait)
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        if isinstance(self._client, ClusterClient):
+            reply, acks = await self._client.execute_together(key, command, self._wait)
         else:
             pipe = self._client.pipeline(transaction=False)
             pipe.execute_command(*command)
@@ -95,20 +95,3 @@ class Mutations:
         if acks < self._wait[1]:
             raise StoreUnavailable
         return reply
-
-
-async def _in_cluster(client: RedisCluster, key: str, *commands: tuple[Part, ...]) -> tuple[Any, Any]:
-    """Both commands on one connection to the key's primary: WAIT counts its own connection's writes."""
-    replies = await _on_node(client.get_node_from_key(key), commands)
-    if isinstance(replies[0], MovedError):
-        await client.nodes_manager.move_slot(replies[0])
-        replies = await _on_node(client.get_node_from_key(key), commands)
-    return replies
-
-
-async def _on_node(node: ClusterNode | None, commands: tuple[tuple[Part, ...], ...]) -> tuple[Any, Any]:
-    if node is None:
-        raise StoreUnavailable
-    first, second = (PipelineCommand(place, *each) for place, each in enumerate(commands))
-    await node.execute_pipeline([first, second])
-    return first.result, second.result

@@ -21,13 +21,14 @@ from session_service.storage.users import RedisUserReader, RedisUserWriter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import Redis
 
+    from session_service.storage.cluster import ClusterClient
     from session_service.storage.scanning import Connections
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
-    Client = Redis | RedisCluster
+    Client = Redis | ClusterClient
 
 DEVICE = Device(
     device_id="pixel-8-of-ada",
@@ -100,9 +101,9 @@ class Store:
             found |= {key.decode() async for key in primary.scan_iter(match=pattern, count=1000)}
         return found
 
-    async def do(self, *command: Any) -> Any:  # noqa: ANN401 - whatever Redis answers
+    async def do(self, *command: Any) -> Any:
         """Run a command as an operator with redis-cli would."""
-        return await self.client.execute_command(*command)
+        return await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def now_ms(self) -> int:
         """Redis's clock."""
@@ -133,11 +134,11 @@ class Faltering(Mutations):
         self._made = made
         self._error = error
 
-    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:
         """Run a script, or break."""
         return await self._falter(super().run(script, keys, *args, acknowledged=acknowledged))
 
-    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:
         """Run a command, or break."""
         return await self._falter(super().command(name, key, *args, acknowledged=acknowledged))
 
@@ -165,11 +166,11 @@ class Meddling(Mutations):
         self._left = after
         self._meanwhile = meanwhile
 
-    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+    async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:
         """Run a script."""
         return await self._meddle(await super().run(script, keys, *args, acknowledged=acknowledged))
 
-    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
+    async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:
         """Run a command."""
         return await self._meddle(await super().command(name, key, *args, acknowledged=acknowledged))
 
