@@ -24,7 +24,7 @@ class _InThread:
     def __init__(self, synchronous: SessionClient | Admin) -> None:
         self._synchronous = synchronous
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for any attribute
+    def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._synchronous, name)
         if isinstance(attribute, Admin):
             return _InThread(attribute)

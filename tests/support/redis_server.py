@@ -161,7 +161,7 @@ class RedisServer:
         path.write_text("".join(f"{name} {value}\n" for name, value in (defaults | self.config).items()))
         # A bad configuration is told on stderr, before any log file is opened.
         with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 self._command(path), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 

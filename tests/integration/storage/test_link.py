@@ -26,7 +26,7 @@ TIMEOUT = 0.3
 OpenLink = Callable[[int], Awaitable[Link]]
 
 
-async def connection_to(port: int) -> Any:  # noqa: ANN401 - the tests look inside
+async def connection_to(port: int) -> Any:
     """A greeted connection of redis-py."""
     make, kwargs = node_target(RedisSettings(connect_timeout=2.0), (LOOPBACK, port))
     return await dial(make, redis_connect_func=greet_primary, **kwargs)

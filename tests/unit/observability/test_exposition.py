@@ -44,7 +44,7 @@ def _scrape(server: MetricsServer) -> str:
 
 def _worker() -> int:
     """Run a worker to its end and return its process id."""
-    ran = subprocess.run([sys.executable, "-c", WORKER], check=True, capture_output=True, text=True)  # noqa: S603
+    ran = subprocess.run([sys.executable, "-c", WORKER], check=True, capture_output=True, text=True)
     return int(ran.stdout)
 
 

@@ -22,7 +22,7 @@ ANN = session_pb2.User(user_id="u1", username="Ann", roles=["a"], created_time=S
 ANN_RESULT = User("u1", "Ann", ("a",), disabled=False, created_time=NOON)
 
 
-def sent(service: ScriptedService) -> Any:  # noqa: ANN401 - any request
+def sent(service: ScriptedService) -> Any:
     """The request of the only call, which carried the service key."""
     (call,) = service.calls
     assert call.metadata["x-service-key"] == "the-key"

@@ -95,4 +95,4 @@ def test_the_official_messages_may_be_loaded_too() -> None:
     """googleapis-common-protos in the same process, before or after, does not clash with the client."""
     for order in ("before", "after"):
         command = [sys.executable, "-W", "error", "-c", BOTH_ORDERS, order]
-        subprocess.run(command, check=True, cwd=ROOT / "client")  # noqa: S603 - our own arguments
+        subprocess.run(command, check=True, cwd=ROOT / "client")
