@@ -73,7 +73,7 @@ async def running(config: Config, metrics: Metrics, *, share_port: bool = False)
     ring = load_key_ring(_key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server = grpc_aio.make_server(_limits(config), share_port=share_port)
+        server = grpc_aio.make_server(limits(config), share_port=share_port)
         mount(server, service.servicers, metrics.calls, reflection=config.server.reflection)
         address = _listen(server, config)
         async with _background(backend, service.health):
@@ -161,7 +161,8 @@ def _tls(section: ServerTlsSection | None) -> grpc_aio.ServerTls | None:
     )
 
 
-def _limits(config: Config) -> grpc_aio.Limits:
+def limits(config: Config) -> grpc_aio.Limits:
+    """What the engine needs to know of the section ``server``."""
     section = config.server
     return grpc_aio.Limits(
         max_concurrent_rpcs=section.max_concurrent_rpcs,

@@ -1,0 +1,172 @@
+"""The load: a Go program, built here at its first use, that calls one method in a closed loop."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from google.protobuf.message import Message
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.processes import Server, cpu_seconds
+
+_SOURCE: Final = Path(__file__).with_name("loadgen")
+_SERVICE: Final = "/session.v1.SessionService/"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call: its message, and the access token in its metadata, if any."""
+
+    message: Message
+    bearer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Calls of one method in a closed loop.
+
+    Args:
+        server: whom to call.
+        method: of ``session.v1.SessionService``.
+        requests: a file that ``LoadGenerator.requests`` wrote; gone around again and again.
+        in_flight: calls under way at any time.
+        calls: calls to make; 0 = as many as fit into ``seconds``.
+        seconds: after which no call is begun.
+        connections: among which the calls are spread.
+    """
+
+    server: Server
+    method: str
+    requests: Path
+    in_flight: int = 64
+    calls: int = 0
+    seconds: float = 120.0
+    connections: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a load came to.
+
+    Args:
+        calls: how many there were; all went well.
+        seconds: from the first call's start to the last one's end.
+        p50_us: median latency, in microseconds.
+        p99_us: the latency that 99 of 100 calls did not exceed.
+        cpu_us: CPU time of the server process per call, in microseconds.
+    """
+
+    calls: int
+    seconds: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+
+    @property
+    def rate(self) -> float:
+        """Calls per second."""
+        return self.calls / self.seconds
+
+
+class LoadGenerator:
+    """Puts load on servers.
+
+    Args:
+        directory: where the program is built and request files are kept.
+
+    Raises:
+        BenchmarkError: there is no Go here, or it cannot build the program.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._program = directory / "loadgen"
+        go = shutil.which("go")
+        if go is None:
+            raise BenchmarkError("go is not on PATH: the load generator is built by it (Go >= 1.24)")
+        command = [go, "build", "-o", str(self._program), "."]
+        built = subprocess.run(  # noqa: S603 - the command is our own
+            command, cwd=_SOURCE, env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, check=False
+        )
+        if built.returncode:
+            raise BenchmarkError(f"the load generator cannot be built:\n{built.stderr.decode()}")
+
+    def requests(self, requests: Sequence[Request]) -> Path:
+        """Write requests down for any number of loads."""
+        with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix="requests-", delete=False) as file:
+            for each in requests:
+                message = base64.b64encode(each.message.SerializeToString()).decode()
+                file.write(f"{each.bearer}\t{message}\n")
+        return Path(file.name)
+
+    def run(self, load: Load) -> Result:
+        """Put the load on and wait for its end.
+
+        Raises:
+            BenchmarkError: a call failed.
+        """
+        with self.beside(load) as under_way:
+            return under_way.result()
+
+    @contextmanager
+    def beside(self, load: Load) -> Iterator[UnderWay]:
+        """Put the load on while a block runs; it ends by itself, at the latest with the block."""
+        arguments = {
+            "address": load.server.address,
+            "method": _SERVICE + load.method,
+            "requests": load.requests,
+            "in-flight": load.in_flight,
+            "connections": load.connections,
+            "calls": load.calls,
+            "seconds": load.seconds,
+        }
+        command = [str(self._program), *(f"-{name}={value}" for name, value in arguments.items())]
+        used = cpu_seconds(load.server.pid)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - as above
+            try:
+                yield UnderWay(load, process, used)
+            finally:
+                process.kill()
+
+
+class UnderWay:
+    """A load being put on."""
+
+    def __init__(self, load: Load, process: subprocess.Popen[bytes], used: float) -> None:
+        self._load = load
+        self._process = process
+        self._used = used
+
+    def result(self) -> Result:
+        """Wait for the load's end.
+
+        Raises:
+            BenchmarkError: a call failed.
+        """
+        out, err = self._process.communicate()
+        used = cpu_seconds(self._load.server.pid) - self._used
+        if self._process.returncode:
+            raise BenchmarkError(f"{self._load.method}: {err.decode().strip()}")
+        report = json.loads(out)
+        if report["failed"]:
+            failed, calls, first = report["failed"], report["calls"], report["first_failure"]
+            raise BenchmarkError(
+                f"{self._load.method}: {failed} of {calls} calls failed, the first by {first}"
+            )
+        return Result(
+            calls=report["calls"],
+            seconds=report["seconds"],
+            p50_us=report["p50_us"],
+            p99_us=report["p99_us"],
+            cpu_us=used / report["calls"] * 1e6,
+        )

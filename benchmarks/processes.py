@@ -1,0 +1,147 @@
+"""The processes that are measured: Redis, the service and the empty handler, and their CPU time.
+
+All listen on loopback or a unix socket, and are ended by their own process ids.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import redis
+import yaml
+
+from benchmarks.errors import BenchmarkError
+from session_service.storage.embedded import OPTIONS, redis_server_binary
+from session_service.tokens.keys import new_document
+
+EMBEDDED_OPTIONS: Final = {**OPTIONS, "appendonly": "no"}
+"""What the service gives its own Redis, without persistence: the disk is none of what is measured."""
+
+STOCK_OPTIONS: Final = {"port": "0", "unixsocket": "redis.sock", "save": "", "logfile": "redis.log"}
+"""Redis as it comes, likewise without persistence."""
+
+SERVICE: Final = ("-m", "session_service.cli", "serve")
+EMPTY_HANDLER: Final = ("-m", "benchmarks.empty_handler")
+
+_PATIENCE: Final = 30.0
+_POLL: Final = 0.02
+_NEVER: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: where it listens, and its process id."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def redis_server(directory: Path, options: Mapping[str, str] = EMBEDDED_OPTIONS) -> Iterator[Path]:
+    """Run a redis-server in a new directory of its own; gives its unix socket."""
+    directory.mkdir()
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    socket = directory / "redis.sock"
+    with _child([str(redis_server_binary()), *arguments], cwd=directory):
+        _wait_for(lambda: _answers(socket), "redis-server")
+        yield socket
+
+
+@contextmanager
+def server(what: Sequence[str], config: Path, workers: int = 1) -> Iterator[Server]:
+    """Run a server of this project; gives it once all its workers serve.
+
+    Args:
+        what: ``SERVICE`` or ``EMPTY_HANDLER``.
+        config: the file that ``write_config`` made.
+        workers: processes on the one port.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_")}
+    environ = {**kept, "SESSION_CONFIG": str(config), "SESSION_SERVER__WORKERS": str(workers)}
+    with (
+        tempfile.NamedTemporaryFile(dir=config.parent, suffix=".log") as log,
+        _child([sys.executable, *what], env=environ, stderr=log) as process,
+    ):
+        path = Path(log.name)
+        _wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, what[-1])
+        if process.poll() is not None:
+            raise BenchmarkError(f"{what[-1]} ended at once:\n{path.read_text()}")
+        yield Server(_served(path)[0], process.pid)
+
+
+def write_config(directory: Path, socket: Path) -> Path:
+    """Write the one configuration of all servers over a Redis: the defaults, without background work."""
+    keys = directory / "keys.json"
+    keys.write_text(json.dumps(new_document("HS256")))
+    config = directory / "config.yaml"
+    sections = {
+        "redis": {"unix_socket": str(socket)},
+        "tokens": {"key_file": str(keys)},
+        "server": {"listen": "127.0.0.1:0"},
+        "sweep": {"interval": _NEVER},
+    }
+    config.write_text(yaml.safe_dump(sections))
+    return config
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used up to now, in user mode and in the kernel, all its threads."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError as error:
+        raise BenchmarkError("CPU time is read from /proc: run the benchmarks on Linux") from error
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _child(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command around a block, and end it."""
+    process = subprocess.Popen(  # noqa: S603 - commands are our own
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(condition: Callable[[], bool], name: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"{name} is not ready after {_PATIENCE:g} s")
+        time.sleep(_POLL)
+
+
+def _answers(socket: Path) -> bool:
+    with suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(socket)) as client:
+        return bool(client.ping())
+    return False
+
+
+def _served(log: Path) -> list[str]:
+    """The addresses that the log says are served, one per worker."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line["address"] for line in lines if line["event"] == "serving"]
