@@ -57,16 +57,21 @@ def run(config: Config, on_ready: Ready) -> None:
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
+
+    def tell(address: str) -> None:
+        on_ready(address)
+        log.info("ready", extra={"address": address})
+
     if config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
-            uvloop.run(serve(config, make_metrics(registry), on_ready))
+            uvloop.run(serve(config, make_metrics(registry), tell))
         return
     with tempfile.TemporaryDirectory(prefix="session-service-") as name:
         directory = Path(name)
         share_metrics(directory)
         with _metrics_endpoint(config, shared_registry(directory)):
-            _Supervisor(_with_free_port(config), directory).run(on_ready)
+            _Supervisor(_with_free_port(config), directory).run(tell)
 
 
 def work(config: Config, ready: Connection) -> None:

@@ -13,11 +13,13 @@ from tests.support import (
     RedisCluster,
     RedisOrigin,
     RedisServer,
+    ServiceProcess,
     require_redis,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 
 @pytest.fixture(scope="session", params=["bundled", "system"])
@@ -62,6 +64,37 @@ def start_redis(redis_binary: RedisBinary) -> Iterator[Callable[..., RedisServer
             return servers.enter_context(RedisServer(redis_binary, config))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def _shared_service(_shared_server: RedisServer) -> Iterator[ServiceProcess]:
+    with ServiceProcess({"redis": {"url": _shared_server.url}}) as service:
+        yield service
+
+
+@pytest.fixture
+def service_process(redis_server: RedisServer, _shared_service: ServiceProcess) -> ServiceProcess:
+    """The shared service over `redis_server`, which is emptied; a test that ends it uses `start_service`."""
+    return _shared_service
+
+
+@pytest.fixture
+def start_service(redis_server: RedisServer) -> Iterator[Callable[..., ServiceProcess]]:
+    """A function that starts a service of the test's own over `redis_server`, if it names no other Redis."""
+    with ExitStack() as services:
+
+        def start(config: Mapping[str, Mapping[str, Any]] | None = None, *arguments: str) -> ServiceProcess:
+            sections = {"redis": {"url": redis_server.url}} | dict(config or {})
+            return services.enter_context(ServiceProcess(sections, arguments=arguments))
+
+        yield start
+
+
+@pytest.fixture
+def dev_service() -> Iterator[ServiceProcess]:
+    """A service in development mode, in a directory of its own."""
+    with ServiceProcess(dev=True) as service:
+        yield service
 
 
 @pytest.fixture

@@ -22,6 +22,16 @@ Import from here; fixtures come from `tests/conftest.py` without an import.
 
     CertificateAuthority(directory)               its .certificate, and .issue("name") -> .certificate, .key
 
+    with ServiceProcess({"redis": {"url": ...}, "session": {"max_sessions": 2}}) as service:
+                                                  `session-service serve`, sections as in its YAML file
+        service.address, .admin_key               host:port; an operator's x-service-key
+        service.key_file, .key_document           the key ring: its file, its content (access: EdDSA)
+        service.run("user", "list", text="...")   another command with the same configuration
+        service.start(), .stop(), .kill(), .signal(signal.SIGHUP), .wait(), .close(); .launch() does not wait
+        service.running, .pid, .worker_pids, .log(), .events("serving"), .output(), .directory
+    with ServiceProcess(dev=True) as service:     `session-service --dev serve`, in a directory of its own
+        service.development_values()              dev.env: SESSION_DEMO_USERNAME, SESSION_DEMO_PASSWORD ...
+
 Fixtures; each test that uses one runs twice, on the bundled and on the system server:
 
     redis_server    the session's shared RedisServer, emptied before the test; never stop or pause it
@@ -29,9 +39,13 @@ Fixtures; each test that uses one runs twice, on the bundled and on the system s
     redis_cluster   the session's shared RedisCluster, emptied before the test; never stop or pause it
     start_cluster   start_cluster({...}) gives a RedisCluster of the test's own, to break at will
     redis_binary    the RedisBinary under test
+    service_process the session's shared ServiceProcess over redis_server; never stop or pause it
+    start_service   start_service({"session": {"max_sessions": 2}}, "--workers", "2") gives a ServiceProcess
+                    of the test's own over redis_server (or over the Redis that its `redis` section names)
 
-And one that stands alone:
+And those that stand alone:
 
+    dev_service             a ServiceProcess in development mode, of the test's own
     certificate_authority   the session's CertificateAuthority
 """
 
@@ -43,6 +57,7 @@ from tests.support.redis_binaries import RedisBinary, RedisOrigin, redis_binarie
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_sentinel import RedisSentinel
 from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess
 from tests.support.tools import require_tool
 from tests.support.waiting import eventually, eventually_async
 
@@ -55,6 +70,7 @@ __all__ = [
     "RedisOrigin",
     "RedisSentinel",
     "RedisServer",
+    "ServiceProcess",
     "eventually",
     "eventually_async",
     "free_port",
