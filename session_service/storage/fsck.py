@@ -185,7 +185,7 @@ class _Check:
 
     async def claims(self, _primary: Redis, page: list[str]) -> None:
         """Is each name that of the user it is claimed for?"""
-        await asyncio.gather(*(self._claim(keys.last_part(key)) for key in page))
+        await asyncio.gather(*(self._claim(keys.claimed_name(key)) for key in page))
 
     async def _claim(self, normalised: str) -> None:
         holder = await self._users.holder(normalised)

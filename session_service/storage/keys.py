@@ -82,6 +82,10 @@ def owner(key: str) -> str:
 
 
 def last_part(key: str) -> str:
-    """The session or token id at the end of a key, or the normalised name of a claim."""
-    _, _, rest = key.rpartition("}:") if "}:" in key else key.partition(":")
-    return rest
+    """The session or token id at the end of a key."""
+    return key.rpartition(":")[2]
+
+
+def claimed_name(key: str) -> str:
+    """The normalised name that a claim's key is about."""
+    return key.partition(":")[2]

@@ -11,10 +11,11 @@ import pytest
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.policy import new_id
 from session_service.storage import keys
+from session_service.storage.cluster import ClusterClient
 from session_service.storage.connections import RedisConnections
 from session_service.storage.scripts import Mutations
 from session_service.storage.settings import RedisSettings
-from tests.support import LOOPBACK, RedisCluster, RedisServer, eventually_async
+from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisServer, eventually_async
 from tests.support.stores import Store, new_session, new_user
 
 Connect = Callable[[RedisSettings], Awaitable[RedisConnections]]
@@ -105,28 +106,56 @@ async def test_a_replica_has_what_was_acknowledged(connect: Connect, start_redis
             assert not other.exists(keys.session("ada", new.session_id))
 
 
-async def _acknowledged(store: Store) -> bool:
+def _same_node(cluster: RedisCluster, one: str, other: str) -> bool:
+    """Whether two users' keys are on one primary."""
+    return cluster.owner(keys.user(one)) is cluster.owner(keys.user(other))
+
+
+def _misplace(connections: RedisConnections, key: str) -> None:
+    """Make the client believe that another primary has the key, as after a resharding."""
+    client = connections.client
+    assert isinstance(client, ClusterClient)
+    slots = client.nodes_manager.slots_cache
+    slot = client.keyslot(key)
+    slots[slot] = [next(node for node in client.get_primaries() if node != slots[slot][0])]
+
+
+async def _acknowledged(store: Store, key: str = "probe") -> bool:
     """Whether the replica has begun to acknowledge."""
     try:
-        await store.mutations.command("SET", "probe", 1)
+        await store.mutations.command("EXPIRE", key, 60)
     except StoreUnavailable:
         return False
     return True
 
 
-async def test_in_a_cluster_too_replicas_acknowledge(
-    connect: Connect, redis_cluster: RedisCluster, start_redis: StartRedis
-) -> None:
-    """WAIT goes to the primary that made the change, over the same connection."""
-    settings = RedisSettings(cluster=redis_cluster.addresses, connect_timeout=10, command_timeout=10)
-    connections = await connect(settings)
-    store = Store(connections.client, connections)
-    with pytest.raises(StoreUnavailable):
-        await waiting(store, replicas=1).writer().create(new_session())
-    none_needed = store.through(Mutations(store.client, wait_replicas=0))
-    users = [f"user-{number}" for number in range(30)]
-    await asyncio.gather(*(none_needed.writer().create(new_session(user)) for user in users))
-    assert len(await store.keys("user_session:*")) == 31
+@pytest.mark.slow
+async def test_in_a_cluster_too_replicas_acknowledge(connect: Connect, redis_binary: RedisBinary) -> None:
+    """WAIT goes to the primary that made the change, over the same connection, also after a MOVED."""
+    with (
+        RedisCluster(redis_binary) as cluster,
+        RedisServer(redis_binary, {"cluster-enabled": "yes"}) as replica,
+        cluster.owner(keys.user("ada")).client() as owner,
+        replica.client() as other,
+    ):
+        owner_id = owner.execute_command("CLUSTER MYID").decode()
+        other.execute_command("CLUSTER MEET", *cluster.addresses[0])
+        await eventually_async(lambda: owner_id in str(other.execute_command("CLUSTER NODES")), timeout=20)
+        other.execute_command("CLUSTER REPLICATE", owner_id)
+        await eventually_async(lambda: other.info("replication")["master_link_status"] == "up", timeout=20)
+        settings = RedisSettings(cluster=cluster.addresses, connect_timeout=10, command_timeout=10)
+        connections = await connect(settings)
+        store = waiting(Store(connections.client, connections), replicas=1)
+        await eventually_async(lambda: _acknowledged(store, keys.user("ada")), timeout=20)
+        await store.writer().create(new_session("ada"))
+        _misplace(connections, keys.user("ada"))
+        await asyncio.gather(*(store.writer().create(new_session("ada")) for _ in range(30)))
+        assert len(other.execute_command("KEYS", "user_session:*")) == 31
+        # The other primaries have no replica.
+        elsewhere = next(user for user in map(str, range(99)) if not _same_node(cluster, user, "ada"))
+        with pytest.raises(StoreUnavailable):
+            await store.writer().create(new_session(elsewhere))
+        await connections.close()
 
 
 async def test_with_memory_full_logins_are_unavailable_and_logouts_work(
