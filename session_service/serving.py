@@ -103,9 +103,20 @@ async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until each has ended.
+
+    Before Python 3.12 ``wait_for``, through which redis-py sends, can swallow a cancellation that
+    comes in the moment it finishes (python/cpython#86296).
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 async def _follow_store(backend: Backend, health: Health) -> None:

@@ -26,16 +26,18 @@ class Grants:
     def issue(self, user_id: str, session_id: str, decided: CreatedSession | Rotation) -> TokenGrant:
         """The tokens of a session just created or rotated."""
         expires_at = decided.token_expires_ms // 1000
+        now = int(self._clock())
         claims = AccessClaims(
             user_id=user_id,
             session_id=session_id,
             token_id=decided.token_id,
-            issued_at=decided.token_issued_ms // 1000,
+            # Never in the future here: a store whose clock is ahead must not make tokens unusable.
+            issued_at=min(now, decided.token_issued_ms // 1000),
             expires_at=expires_at,
         )
         return TokenGrant(
             access_token=self._access.issue(claims),
-            expires_in=max(0, expires_at - int(self._clock())),
+            expires_in=max(0, expires_at - now),
             refresh_token=self._refresh.issue(RefreshClaims(user_id, session_id, decided.generation)),
             session_id=session_id,
             session_expires_ms=decided.session_expires_ms,
