@@ -39,7 +39,11 @@ class RedisCluster:
 
     def __enter__(self) -> Self:
         """Start the nodes and join them."""
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

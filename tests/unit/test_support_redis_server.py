@@ -88,6 +88,7 @@ def test_stopping_a_paused_server_ends_it(start_redis: Callable[..., RedisServer
     server.stop()
     server.stop()
     assert not server.running
+    assert "bye bye" in server.log()
 
 
 def test_a_server_that_cannot_start_says_why(redis_binary: RedisBinary) -> None:
