@@ -170,8 +170,8 @@ class Administration:
         await self._throttle.take(attempt)
         if await self._hasher.verify(current, user.password_hash) is None:
             raise InvalidCredentials
-        await self._throttle.succeeded(attempt)
         password_hash = await self._hasher.hash(new)
+        await self._throttle.succeeded(attempt)
         change = self._directory.set_password(
             user.user_id,
             password_hash,

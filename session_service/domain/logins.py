@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from session_service.domain.errors import (
     InvalidCredentials,
+    Overloaded,
     RefreshTokenInvalid,
     RefreshTokenReused,
     TooManyAttempts,
@@ -124,7 +125,11 @@ class Logins:
         user = await self._users.find(request.username)
         attempt = await self._attempt(request, user)
         await self._take(attempt, user)
-        user = await self._authenticate(request, user)
+        try:
+            user = await self._authenticate(request, user)
+        except Overloaded:
+            await self._throttle.give_back(attempt)
+            raise
         await self._throttle.succeeded(attempt)
         new = NewSession(
             session_id=new_id(),

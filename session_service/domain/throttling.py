@@ -77,6 +77,11 @@ class LoginThrottle:
         for scope, subject, _ in others:
             await self._attempts.give_back(scope, subject)
 
+    async def give_back(self, attempt: LoginAttempt) -> None:
+        """Uncount an attempt whose password was never looked at."""
+        for scope, subject, _ in self._counters(attempt):
+            await self._attempts.give_back(scope, subject)
+
     def _counters(self, attempt: LoginAttempt) -> Iterator[tuple[str, str, int]]:
         policy = self._policy
         pair = f"{attempt.username}\0{attempt.ip_address}\0{attempt.known_device}"
