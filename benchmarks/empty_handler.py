@@ -11,35 +11,35 @@ import logging
 import os
 import signal
 
+import grpc
 import uvloop
 from session_api.v1 import session_service_pb2 as pb
-from session_api.v1 import session_service_pb2_grpc as pb_grpc
 
 from session_service.config import Config, load_config
 from session_service.observability.logs import configure_logging
 from session_service.rpc.caller import Context
 from session_service.rpc.engines import grpc_aio
+from session_service.rpc.mount import SESSION_SERVICE
 from session_service.serving import limits
 
 log = logging.getLogger(__name__)
 
 
-class EmptyHandler(pb_grpc.SessionServiceServicer):
-    """Answers VerifyToken with an empty message."""
-
-    async def VerifyToken(  # noqa: N802 - the contract's name
-        self,
-        request: pb.VerifyTokenRequest,  # noqa: ARG002
-        context: Context,  # noqa: ARG002
-    ) -> pb.VerifyTokenResponse:
-        """Do nothing."""
-        return pb.VerifyTokenResponse()
+async def verify_token(
+    request: pb.VerifyTokenRequest,  # noqa: ARG001
+    context: Context,  # noqa: ARG001
+) -> pb.VerifyTokenResponse:
+    """Answer with an empty message."""
+    return pb.VerifyTokenResponse()
 
 
 async def serve(config: Config) -> None:
     """Serve until SIGTERM."""
     server = grpc_aio.make_server(limits(config), share_port=False)
-    pb_grpc.add_SessionServiceServicer_to_server(EmptyHandler(), server)
+    handler = grpc.unary_unary_rpc_method_handler(
+        verify_token, pb.VerifyTokenRequest.FromString, pb.VerifyTokenResponse.SerializeToString
+    )
+    server.add_registered_method_handlers(SESSION_SERVICE, {"VerifyToken": handler})
     port = grpc_aio.listen(server, config.server.listen, None)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

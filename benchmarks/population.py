@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from session_service.app import Backend, make_metrics
@@ -24,6 +23,7 @@ from session_service.domain.events import Actor
 from session_service.domain.grants import Grants
 from session_service.domain.models import Device, NewSession, TokenGrant
 from session_service.domain.policy import device_fingerprint, new_id
+from session_service.observability.metrics import Metrics
 from session_service.storage.scripts import Mutations, Part, load
 from session_service.storage.sessions import RedisSessionWriter
 from session_service.tokens.access import JwtAccessTokens
@@ -101,12 +101,28 @@ class Population:
         return names
 
 
-@asynccontextmanager
-async def population(config: Path) -> AsyncIterator[Population]:
-    """Open the Redis of a configuration file to create in."""
-    metrics = make_metrics(CollectorRegistry())
-    async with Backend(load_config(config, {}), metrics) as backend:
-        yield Population(backend)
+def create_sessions(config: Path, count: int, *, per_user: int = 1, granted: int = 0) -> list[TokenGrant]:
+    """``Population.sessions`` in the Redis of a configuration file."""
+
+    async def create() -> list[TokenGrant]:
+        async with Backend(load_config(config, {}), _metrics()) as backend:
+            return await Population(backend).sessions(count, per_user=per_user, granted=granted)
+
+    return uvloop.run(create())
+
+
+def create_users(config: Path, count: int) -> list[str]:
+    """``Population.users`` in the Redis of a configuration file."""
+
+    async def create() -> list[str]:
+        async with Backend(load_config(config, {}), _metrics()) as backend:
+            return await Population(backend).users(count)
+
+    return uvloop.run(create())
+
+
+def _metrics() -> Metrics:
+    return make_metrics(CollectorRegistry())
 
 
 class _PipelinedMutations(Mutations):

@@ -1,0 +1,48 @@
+"""What a measurement comes to: a named figure, its spread, and the bar it must not exceed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.load import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of ``build/bench.json``.
+
+    Args:
+        name: its name there.
+        value: the median, where it was measured several times.
+        lowest: the lowest of several; as ``value`` if it was measured once.
+        highest: the highest of several, likewise.
+        must: what it must not exceed; ``None`` = it is only told.
+        note: what was measured.
+    """
+
+    name: str
+    value: float
+    lowest: float
+    highest: float
+    must: float | None = None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is within its bar, if it has one."""
+        return self.must is None or self.value <= self.must
+
+
+def figure(name: str, values: Sequence[float], *, must: float | None = None, note: str = "") -> Figure:
+    """A figure of what was measured once or several times."""
+    return Figure(name, median(values), min(values), max(values), must, note)
+
+
+def alternate(
+    first: Callable[[], Result], second: Callable[[], Result], rounds: int
+) -> list[tuple[Result, Result]]:
+    """Run both in turn (A B A B …) after a round that does not count; neighbours make a pair."""
+    pairs = [(first(), second()) for _ in range(rounds + 1)]
+    return pairs[1:]
