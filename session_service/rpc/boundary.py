@@ -125,6 +125,8 @@ class Boundary:
             started = time.perf_counter()
             reason = _CANCELLED
             try:
+                if request is _MALFORMED:
+                    raise _malformed()
                 requests = _whole_messages(request) if isinstance(request, AsyncIterator) else request
                 async for response in behaviour(requests, context):
                     yield response

@@ -1,0 +1,105 @@
+"""Throttling: a guesser is slowed, the owner is not locked out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from session_service.domain.errors import TooManyAttempts
+from session_service.domain.throttling import LoginAttempt, LoginThrottle, ThrottlePolicy
+
+POLICY = ThrottlePolicy(per_account_and_address=3, per_address=5, per_account=7, window=60)
+
+
+class Counters:
+    """Fixed windows that never end."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def take(self, scope: str, subject: str, limit: int, window_seconds: int) -> int:
+        """Count, or say how long to wait."""
+        if self.counts[scope, subject] >= limit:
+            return window_seconds * 1000
+        self.counts[scope, subject] += 1
+        return 0
+
+    async def give_back(self, scope: str, subject: str) -> None:
+        """Uncount one."""
+        self.counts[scope, subject] -= 1
+
+    async def clear(self, scope: str, subject: str) -> None:
+        """Forget all."""
+        del self.counts[scope, subject]
+
+
+async def _guesses(throttle: LoginThrottle, attempt: LoginAttempt, most: int = 50) -> int:
+    """How many attempts get through."""
+    for number in range(most):
+        try:
+            await throttle.take(attempt)
+        except TooManyAttempts:
+            return number
+    return most
+
+
+def _throttle() -> tuple[LoginThrottle, Counters]:
+    counters = Counters()
+    return LoginThrottle(counters, POLICY), counters
+
+
+async def test_one_place_gets_few_guesses_at_one_account() -> None:
+    """The account-and-address counter ends them, with the time to wait."""
+    throttle, _ = _throttle()
+    attempt = LoginAttempt("ada", "192.0.2.1")
+    assert await _guesses(throttle, attempt) == 3
+    with pytest.raises(TooManyAttempts) as raised:
+        await throttle.take(attempt)
+    assert raised.value.retry_after == 60
+
+
+async def test_one_place_cannot_use_up_the_account() -> None:
+    """Attempts refused at the narrow counter do not reach the account's: others still get in."""
+    throttle, counters = _throttle()
+    await _guesses(throttle, LoginAttempt("ada", "192.0.2.1"))
+    assert counters.counts["account", "ada"] == 3
+    assert await _guesses(throttle, LoginAttempt("ada", "192.0.2.2"), 3) == 3
+
+
+async def test_one_place_gets_few_guesses_at_many_accounts() -> None:
+    """Password spraying ends at the address's counter, for accounts not tried before too."""
+    throttle, _ = _throttle()
+    passed = [await _guesses(throttle, LoginAttempt(f"user{n}", "192.0.2.1"), 1) for n in range(8)]
+    assert passed == [1] * 5 + [0] * 3
+
+
+async def test_many_places_cannot_keep_the_owner_out() -> None:
+    """The account's counter is full for strangers; a device known to the account passes."""
+    throttle, _ = _throttle()
+    passed = [await _guesses(throttle, LoginAttempt("ada", f"192.0.2.{n}"), 1) for n in range(10)]
+    assert sum(passed) == 7
+    assert await _guesses(throttle, LoginAttempt("ada", "198.51.100.1", known_device=True), 1) == 1
+    # Also from the very address that a guesser has used up.
+    await _guesses(throttle, LoginAttempt("bob", "192.0.2.77"))
+    assert await _guesses(throttle, LoginAttempt("bob", "192.0.2.77", known_device=True), 1) == 1
+
+
+async def test_success_and_what_was_not_looked_at_do_not_count() -> None:
+    """A right password clears its own counter and gives the others back; a shed login likewise."""
+    throttle, counters = _throttle()
+    attempt = LoginAttempt("ada", "192.0.2.1")
+    for _ in range(20):
+        await throttle.take(attempt)
+        await throttle.succeeded(attempt)
+    for _ in range(20):
+        await throttle.take(attempt)
+        await throttle.give_back(attempt)
+    assert not any(counters.counts.values())
+
+
+async def test_without_an_address_only_the_account_counts() -> None:
+    """An unknown address is not a place that all who have none would share."""
+    throttle, counters = _throttle()
+    await throttle.take(LoginAttempt("ada", ""))
+    assert {scope for scope, _ in counters.counts} == {"account_address", "account"}
