@@ -48,7 +48,11 @@ class DocumentedPool:
 
     def FindFileContainingSymbol(self, symbol: str) -> DocumentedFile | FileDescriptor:  # noqa: N802
         """The file that defines a service, message, method or field."""
-        found = self._default.FindFileContainingSymbol(symbol)
+        try:
+            found = self._default.FindFileContainingSymbol(symbol)
+        except KeyError:
+            # The pool does not know methods; their service it does.
+            found = self._default.FindFileContainingSymbol(symbol.rpartition(".")[0])
         return documented(found.name, self._known)
 
     def __getattr__(self, name: str) -> object:
