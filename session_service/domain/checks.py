@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from session_service.domain.errors import SessionEnded, TokenExpired, TokenMissing
+from contextlib import suppress
+
+from session_service.domain.errors import SessionEnded, StoreUnavailable, TokenExpired, TokenMissing
 from session_service.domain.models import AccessClaims, Identity, LiveState, SessionPolicy
 from session_service.domain.policy import touch_due
 from session_service.domain.ports import AccessTokens, Clock, SessionReader, SessionWriter
@@ -55,7 +57,9 @@ class TokenCheck:
         if live is None or live.token_session_id != claims.session_id:
             raise self._refusal(claims, live)
         if touch_due(self._policy, int(self._clock() * 1000), live.last_active_ms):
-            await self._writer.touch(claims.user_id, claims.session_id)
+            # The answer is known; a note that cannot be written does not make it unknown.
+            with suppress(StoreUnavailable):
+                await self._writer.touch(claims.user_id, claims.session_id)
         return Identity(
             user_id=claims.user_id,
             session_id=claims.session_id,
