@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from session_service.domain.policy import normalise_username
 from session_service.storage import keys
+from session_service.storage.indexes import Indexes
 from session_service.storage.reads import Reads
 from session_service.storage.scanning import Call, Connections, Progress, run_each, scan
 from session_service.storage.scripts import Mutations, Script, load
-from session_service.storage.upkeep import count_entries
 from session_service.storage.users import RedisUserReader
 
 _CHECK_SESSION: Final = load("check_session")
@@ -145,7 +145,7 @@ class _Check:
 
     async def indexes(self, primary: Redis, page: list[str]) -> None:
         """Has each entry its session, and does the index end?"""
-        count = await count_entries(primary, page, remove=self._repair)
+        count = await Indexes(primary, remove=self._repair).count(page)
         [endless] = await _sums(primary, _CHECK_INDEX, [Call([key], [int(self._repair)]) for key in page])
         self.report.entries += count.live + count.dead
         self.report.entries_dead += count.dead

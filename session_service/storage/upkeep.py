@@ -1,45 +1,27 @@
 """Keeps the index true and the totals at hand; see ``domain.ports.Upkeep``.
 
 A session that idles out or is lost to eviction leaves its entry in ``user_sessions:…`` behind. The
-sweep goes through all indexes by ``SCAN`` and ``lua/sweep.lua``, in steps of at most ``BATCH`` entries,
-so that no single command holds Redis up, however large one user's index is. One process sweeps at a
+sweep goes through all indexes by ``SCAN`` and ``lua/sweep.lua``, a few hundred entries at a time, so
+that no single command holds Redis up, however large one user's index is. One process sweeps at a
 time, under a lock that ends by itself if that process dies.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
-
-from redis.asyncio import Redis
+from typing import Final
 
 from session_service.domain.models import Stats, SweepReport
 from session_service.domain.policy import new_id
 from session_service.storage import keys
+from session_service.storage.indexes import EntryCount, Indexes
 from session_service.storage.reads import Reads
-from session_service.storage.scanning import Call, Connections, Progress, run_each, scan
+from session_service.storage.scanning import Connections, Progress, scan
 from session_service.storage.scripts import Mutations, load
-from session_service.storage.sessions import BATCH
 
-_SWEEP: Final = load("sweep")
 _DELETE_IF: Final = load("delete_if")
 _EXTEND_IF: Final = load("extend_if")
 _LOCK_MS: Final = 30_000
-# Redis runs what one client sent together without a break: many indexes share one batch among them.
-_SMALLEST_BATCH: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class EntryCount:
-    """Index entries with and without a session."""
-
-    live: int = 0
-    dead: int = 0
-
-    def __add__(self, other: EntryCount) -> EntryCount:
-        return EntryCount(self.live + other.live, self.dead + other.dead)
 
 
 class RedisUpkeep:
@@ -76,8 +58,9 @@ class RedisUpkeep:
         now = await self._now_ms()
         total = EntryCount()
         async for primary in self._connections.primaries():
+            indexes = Indexes(primary, remove=True)
             async for page in scan(primary, keys.ANY_SESSION_INDEX):
-                total += await count_entries(primary, page, remove=True)
+                total += await indexes.count(page)
                 if progress:
                     await progress("entries", total.live + total.dead)
                 if not await lock.extend():
@@ -110,32 +93,6 @@ class RedisUpkeep:
     async def _now_ms(self) -> int:
         [(seconds, microseconds)] = await self._reads.read(keys.AUDIT_COUNTERS, ("TIME",))
         return int(seconds) * 1000 + int(microseconds) // 1000
-
-
-async def count_entries(primary: Redis, indexes: Sequence[str], *, remove: bool) -> EntryCount:
-    """Go through some indexes of a primary, all their entries, batch by batch.
-
-    Args:
-        primary: where they are.
-        indexes: their keys.
-        remove: whether to remove entries without a session.
-    """
-    total = EntryCount()
-    left: dict[str, tuple[bytes, bytes]] = dict.fromkeys(indexes, (b"", b""))
-    while left:
-        batch = max(_SMALLEST_BATCH, BATCH // len(left))
-        calls = [
-            Call([index], [keys.session_prefix(keys.owner(index)), batch, *cursor, int(remove)])
-            for index, cursor in left.items()
-        ]
-        replies: list[Any] = await run_each(primary, _SWEEP, calls)
-        for index, reply in zip(list(left), replies, strict=True):
-            done, cursor, score, live, dead = reply or (1, b"", b"", 0, 0)
-            total += EntryCount(live, dead)
-            left[index] = (cursor, score)
-            if done:
-                del left[index]
-    return total
 
 
 class _Lock:

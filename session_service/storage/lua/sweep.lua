@@ -1,28 +1,42 @@
--- Looks at a batch of an index, from the top downwards, and removes entries without a session;
--- called again with the cursor it returned until it is done.
+-- Looks at a share of each of some indexes, from the top downwards, and removes entries without a
+-- session; called again, with the cursors it returned, for those that it did not come to the end of.
 --
--- KEYS  1 user_sessions:{u}
+-- KEYS  user_sessions:{u} of one or several users (in a cluster: of one)
 --       Built here, of the same tag: user_session:{u}:<s> of each entry.
--- ARGV  1 session prefix  2 batch  3 cursor ('' = from the top)  4 the cursor's score
---       5 remove (1|0: only count)
--- Returns {done (1|0), cursor, its score, entries with a session, entries without}
-local index = KEYS[1]
-local session_prefix, batch, cursor, score, remove = unpack(ARGV)
-local members, done = members_below(index, cursor, score, tonumber(batch))
-local live, dead = 0, {}
--- Downwards, so that the cursor ends at the lowest entry that stays.
-for place = #members - 1, 1, -2 do
-  local alive = redis.call('EXISTS', session_prefix .. members[place]) == 1
-  if alive then
-    live = live + 1
-  else
-    table.insert(dead, members[place])
+-- ARGV  1 share: entries to look at in each  2 remove (1|0: only count)
+--       then for each index: session prefix, cursor ('' = from the top), the cursor's score
+-- Returns {entries with a session, entries without, then for each index that is not done: its place
+--   among KEYS, cursor, the cursor's score}
+local share, remove = tonumber(ARGV[1]), ARGV[2] == '1'
+local live, dead, unfinished = 0, 0, {}
+
+local function sweep(place, session_prefix, cursor, score)
+  local members, done = members_below(KEYS[place], cursor, score, share)
+  local removed = {}
+  -- Downwards, so that the cursor ends at the lowest entry that stays.
+  for at = #members - 1, 1, -2 do
+    local alive = redis.call('EXISTS', session_prefix .. members[at]) == 1
+    if alive then
+      live = live + 1
+    else
+      table.insert(removed, members[at])
+    end
+    if alive or not remove then
+      cursor, score = members[at], members[at + 1]
+    end
   end
-  if alive or remove == '0' then
-    cursor, score = members[place], members[place + 1]
+  dead = dead + #removed
+  if remove and #removed > 0 then
+    redis.call('ZREM', KEYS[place], unpack(removed))
+  end
+  if not done then
+    for _, value in ipairs({place, cursor, score}) do
+      table.insert(unfinished, value)
+    end
   end
 end
-if remove == '1' and #dead > 0 then
-  redis.call('ZREM', index, unpack(dead))
+
+for place = 1, #KEYS do
+  sweep(place, unpack(ARGV, 3 * place, 3 * place + 2))
 end
-return {done and 1 or 0, cursor, score, live, #dead}
+return {live, dead, unpack(unfinished)}
