@@ -20,7 +20,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format proto sync-client lock bench clean
+.PHONY: help install run test lint format proto sync-client docs lock bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
 
 sync-client: $(STAMP)  ## Generate the synchronous client from the asynchronous one
 	$(BIN)/python client/generate_sync.py
+
+docs: $(STAMP)  ## Generate the tables of README.md and docs/
+	$(BIN)/python docs/tables.py
 
 lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
 	$(COMPILE) --upgrade --extra server --extra dev --output-file requirements.lock

@@ -57,7 +57,7 @@ class ServiceProcess:
         self.key_file = self.directory / "keys.json"
         self.key_document: dict[str, Any] = new_document("EdDSA")
         """The key ring as first written into `key_file`; in development mode the service makes its own."""
-        self.data_directory = self.directory / "data"
+        self.data_directory = self.directory / ".session-service"
         self.config_file = self.directory / "config.yaml"
         self.log_file = self.directory / "service.log"
         self.output_file = self.directory / "output"
