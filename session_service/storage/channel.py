@@ -63,6 +63,8 @@ class ReadChannel:
         # Done while there is nothing to wait for; renewed before the link can be lost.
         self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failing = False
+        # Beside cancelling: redis-py may swallow that, as asyncio.wait_for of Python 3.11 does.
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -75,11 +77,12 @@ class ReadChannel:
 
     async def close(self) -> None:
         """Stop; what is in flight fails."""
+        self._closing.set()
+        if self._link is not None:
+            self._link.drop("closed")
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        if self._link is not None:
-            self._link.drop("closed")
 
     async def read(self, commands: tuple[Command, ...]) -> list[Any]:
         """Run read-only commands in one round trip.
@@ -110,9 +113,11 @@ class ReadChannel:
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._closing.is_set():
             started = loop.time()
             await self._connect_and_watch()
+            if self._closing.is_set():
+                break
             self._on_change()
             if loop.time() - started > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
@@ -130,6 +135,9 @@ class ReadChannel:
         except RedisError as error:
             self._log_failure(error)
             self._end_attempt()
+            return
+        if self._closing.is_set():
+            link.drop("closed")
             return
         self._link = link
         self._log_success()

@@ -80,6 +80,7 @@ class ClusterReads:
         self._channels: dict[Address, NodeChannel] = {}
         self._owners: list[NodeChannel | None] = [None] * SLOTS
         self._stale = asyncio.Event()
+        self._closed = False  # beside cancelling, which redis-py may swallow; see channel
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -91,6 +92,7 @@ class ClusterReads:
 
     async def close(self) -> None:
         """Stop; what is in flight fails."""
+        self._closed = True
         tasks = [task for task in (self._task, *self._retiring) if task is not None]
         for task in tasks:
             task.cancel()
@@ -161,7 +163,7 @@ class ClusterReads:
         return channel
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             await self._stale.wait()
             self._stale.clear()
             await self._refresh()
