@@ -25,13 +25,14 @@ def one_binary() -> RedisBinary:
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     """A function that serves over a Redis; a second service of the test has the same keys.
 
-    Its first argument is the Redis, or a port; further ones are sections of the configuration.
+    Its first argument is the Redis, or the section that says where it is; more are further sections.
     """
     async with AsyncExitStack() as services:
 
-        async def start(redis: RedisServer | int, **sections: Mapping[str, Any]) -> ServiceUnderTest:
-            port = redis if isinstance(redis, int) else redis.port
-            where = {"host": LOOPBACK, "port": port}
-            return await services.enter_async_context(in_process(where, tmp_path, **sections))
+        async def start(
+            redis: RedisServer | Mapping[str, Any], **sections: Mapping[str, Any]
+        ) -> ServiceUnderTest:
+            at = {"host": LOOPBACK, "port": redis.port} if isinstance(redis, RedisServer) else redis
+            return await services.enter_async_context(in_process(at, tmp_path, **sections))
 
         yield start

@@ -13,6 +13,7 @@ Import from here; fixtures come from `tests/conftest.py` without an import.
         server.port, server.socket_path           the same in parts
         server.client()                           a synchronous redis.Redis; use `with`
         server.start(), .stop(), .kill(), .restart(), .pause() (SIGSTOP), .resume(), .flush()
+        server.launch()                           starts the process without waiting until it answers
         server.running, server.pid, server.log(), server.directory
     with RedisCluster(binary) as cluster:         three primaries, joined and answering
         cluster.addresses, .nodes (RedisServers), .client(), .owner("key"), .flush()

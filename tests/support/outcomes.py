@@ -48,6 +48,10 @@ class Life:
             await client.add_user()
         return cls(client, *[await client.login() for _ in range(3)])
 
+    def through(self, client: ServiceClient) -> Self:
+        """The same sessions, the calls made to another service."""
+        return type(self)(client, self._spare, self._ending, self.stays)
+
     async def outcomes(self, timeout: float = _PATIENCE) -> Outcomes:
         """Make the five calls at once; none may take longer than ``timeout`` seconds."""
         stub, caller = self._client.sessions, bearer(self.stays.access_token)
@@ -79,3 +83,8 @@ async def is_serving(client: ServiceClient) -> bool:
     stub: Any = health_pb2_grpc.HealthStub(client.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service="session.v1.SessionService"))
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def is_away(client: ServiceClient) -> bool:
+    """Whether the service says that it is not healthy."""
+    return not await is_serving(client)

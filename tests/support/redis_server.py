@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.ports import LOOPBACK, free_port
+from tests.support.tether import Tether
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class RedisServer:
         self._log_path = self.directory / "redis.log"
         self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
+        self._tether: Tether | None = None
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -99,7 +100,7 @@ class RedisServer:
             RuntimeError: It ended instead; the message has its log.
         """
         for attempt in range(_ATTEMPTS):
-            self._launch()
+            self.launch()
             if eventually(self._settled, timeout=_START_TIMEOUT) == "ready":
                 return
             if "Address already in use" not in self.log() or attempt == _ATTEMPTS - 1:
@@ -107,6 +108,34 @@ class RedisServer:
             self.port = free_port()
         message = f"{self.binary.path} ended while starting:\n{self.log()}"
         raise RuntimeError(message)
+
+    def launch(self) -> None:
+        """Start the process without waiting until it answers.
+
+        Raises:
+            RuntimeError: It is running already.
+        """
+        if self.running:
+            message = "the server is running already"
+            raise RuntimeError(message)
+        self._release()
+        defaults = {
+            "bind": LOOPBACK,
+            "port": str(self.port),
+            "unixsocket": str(self.socket_path),
+            "dir": str(self.directory),
+            "save": '""',
+            "appendonly": "no",
+            "daemonize": "no",
+        }
+        path = self.directory / "redis.conf"
+        path.write_text("".join(f"{name} {value}\n" for name, value in (defaults | self.config).items()))
+        # A bad configuration is told on stderr, before any log file is opened.
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command(path), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._tether = Tether(self._process.pid)
 
     def stop(self) -> None:
         """End the server in order (SIGTERM), also when it is paused; does nothing if it is not running."""
@@ -147,24 +176,6 @@ class RedisServer:
     def _command(self, configuration: Path) -> list[str | Path]:
         return [self.binary.path, configuration, *(["--sentinel"] if self._sentinel else [])]
 
-    def _launch(self) -> None:
-        defaults = {
-            "bind": LOOPBACK,
-            "port": str(self.port),
-            "unixsocket": str(self.socket_path),
-            "dir": str(self.directory),
-            "save": '""',
-            "appendonly": "no",
-            "daemonize": "no",
-        }
-        path = self.directory / "redis.conf"
-        path.write_text("".join(f"{name} {value}\n" for name, value in (defaults | self.config).items()))
-        # A bad configuration is told on stderr, before any log file is opened.
-        with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command(path), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
     def _settled(self) -> str | None:
         if not self.running:
             return "ended"
@@ -184,13 +195,18 @@ class RedisServer:
         return self._process
 
     def _end(self, how: signal.Signals) -> None:
-        if not self.running:
-            return
-        process = self._live_process()
-        process.send_signal(how)
-        process.send_signal(signal.SIGCONT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_TIMEOUT)
-            return
-        process.kill()
-        process.wait()
+        if self.running:
+            process = self._live_process()
+            process.send_signal(how)
+            process.send_signal(signal.SIGCONT)
+            try:
+                process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._release()
+
+    def _release(self) -> None:
+        if self._tether is not None:
+            self._tether.release()
+            self._tether = None
