@@ -18,6 +18,7 @@ import yaml
 from session_service.domain.service_keys import new_service_key, service_key_digest
 from session_service.tokens.keys import new_document
 from tests.support.ports import LOOPBACK, free_port
+from tests.support.tether import Tether
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ServiceProcess:
         self._dev = dev
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
+        self._tether: Tether | None = None
         self._write_files(config or {})
 
     def __enter__(self) -> Self:
@@ -109,6 +111,7 @@ class ServiceProcess:
 
     def launch(self) -> None:
         """Start the process without waiting for anything."""
+        self._release()
         with self.log_file.open("wb") as log, self.output_file.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command("serve", *self._arguments),
@@ -120,6 +123,7 @@ class ServiceProcess:
                 # Nobody's Ctrl-C but the test's own.
                 start_new_session=True,
             )
+        self._tether = Tether(self._process.pid)
 
     def stop(self) -> int:
         """SIGTERM, and wait until the service has drained; its exit code."""
@@ -178,6 +182,7 @@ class ServiceProcess:
                 self.stop()
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._release()
         self._end_orphan()
         self._directory.cleanup()
 
@@ -216,6 +221,11 @@ class ServiceProcess:
             message = "the service is not running"
             raise RuntimeError(message)
         return self._process
+
+    def _release(self) -> None:
+        if self._tether is not None:
+            self._tether.release()
+            self._tether = None
 
     def _end_orphan(self) -> None:
         socket = self.data_directory / "redis.sock"
