@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from session_client import (
@@ -30,20 +29,20 @@ from session_client import (
 )
 
 from tests.support import RedisServer, eventually_async
-from tests.support.clients import OpenClient, open_sync_client
+from tests.support.clients import OpenClient, open_async_client, open_sync_client
 from tests.support.in_process import ADMIN_KEY, PASSWORD, ServiceUnderTest, in_process
+from tests.support.proxy import TcpProxy
 
 if TYPE_CHECKING:
     from session_client import User
 
-# Password hashing is slow by intent, and test machines are busy.
-PATIENT = 30.0
+T = TypeVar("T")
 
 
 @pytest.fixture(params=["async", "sync"])
 def open_client(request: pytest.FixtureRequest) -> OpenClient:
     """Opens a client, asynchronous and then synchronous; the arguments are the client's own."""
-    return AsyncSessionClient if request.param == "async" else open_sync_client
+    return open_async_client if request.param == "async" else open_sync_client
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def client(open_client: OpenClient, service: ServiceUnderTest) -> AsyncIte
 @pytest.fixture
 async def ada(client: AsyncSessionClient) -> User:
     """A user who can log in with ``PASSWORD``."""
-    return await client.admin.create_user("ada", PASSWORD, roles=["author"], timeout=PATIENT)
+    return await client.admin.create_user("ada", PASSWORD, roles=["author"])
 
 
 async def test_a_day_of_a_user(client: AsyncSessionClient, ada: User) -> None:
@@ -227,9 +226,7 @@ async def test_an_imported_password(client: AsyncSessionClient) -> None:
 
 async def test_many_sessions(client: AsyncSessionClient) -> None:
     """Iteration goes over the largest page that the service gives, and meets each session once."""
-    logins = await asyncio.gather(
-        *(client.admin.create_session("u", "eve", timeout=PATIENT) for _ in range(120))
-    )
+    logins = await asyncio.gather(*(client.admin.create_session("u", "eve") for _ in range(120)))
     expected = {login.session_id for login in logins}
 
     mine = [session.session_id async for session in client.iter_sessions(logins[0].access_token)]
@@ -278,30 +275,96 @@ async def test_without_redis(
             assert caught.value.reason == "STORE_UNAVAILABLE"
             assert caught.value.retry_after is not None
         await asyncio.to_thread(redis.start)
-        await eventually_async(lambda: _is_available(client, login.access_token), timeout=PATIENT)
+        await eventually_async(lambda: _is_available(client, login.access_token), timeout=30)
 
 
 async def test_out_on_one_server_is_out_on_all(
     open_client: OpenClient, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Of two servers behind one target, each sees at once what the other has ended."""
-    key_ring: dict[str, dict[str, object]] = {}
-    async with AsyncExitStack() as stack:
-        services = []
-        for name in ("first", "second"):
-            (tmp_path / name).mkdir()
-            running = in_process({"port": redis_server.port}, tmp_path / name, **key_ring)
-            services.append(await stack.enter_async_context(running))
-            key_ring = {"tokens": {"key_file": tmp_path / "first" / "keys.json"}}
-        target = "ipv4:" + ",".join(service.address for service in services)
-        client = await stack.enter_async_context(open_client(target, service_key=ADMIN_KEY))
-        for _ in range(10):
-            login = await client.admin.create_session("u", "eve")
+    redis = {"port": redis_server.port}
+    async with in_process(redis, tmp_path) as one, in_process(redis, tmp_path) as other:
+        target = f"ipv4:{one.address},{other.address}"
+        async with open_client(target, service_key=ADMIN_KEY) as client:
+            for _ in range(10):
+                login = await client.admin.create_session("u", "eve")
+                await client.verify_token(login.access_token)
+                await client.logout(login.access_token)
+                for _ in range(2):
+                    with pytest.raises(SessionEnded):
+                        await client.verify_token(login.access_token)
+
+
+@pytest.fixture
+async def proxy(service: ServiceUnderTest) -> AsyncIterator[TcpProxy]:
+    """A proxy in front of the service that loses replies."""
+    async with TcpProxy(int(service.address.rpartition(":")[2])) as running:
+        yield running
+
+
+async def _with_a_lost_reply(
+    proxy: TcpProxy, service: ServiceUnderTest, method: str, call: Awaitable[T]
+) -> T:
+    """Make a call that the service carries out, lose the reply, and then break the connection."""
+    labels = {"method": f"session.v1.SessionService/{method}", "reason": "OK"}
+
+    def carried_out() -> bool:
+        return bool(service.registry.get_sample_value("session_rpc_duration_seconds_count", labels))
+
+    proxy.swallow_replies = True
+    waiting = asyncio.ensure_future(call)
+    await eventually_async(carried_out, timeout=30)
+    proxy.swallow_replies = False
+    proxy.cut()
+    return await waiting
+
+
+async def test_a_login_whose_reply_is_lost(
+    open_client: OpenClient, service: ServiceUnderTest, proxy: TcpProxy
+) -> None:
+    """The caller does not notice: the client repeats the login, and there is one session, not two."""
+    async with open_client(f"127.0.0.1:{proxy.port}", service_key=ADMIN_KEY) as client:
+        await client.admin.create_user("ada", PASSWORD)
+        call = client.login("ada", PASSWORD)
+        login = await _with_a_lost_reply(proxy, service, "Login", call)
+        page = await client.list_sessions(login.access_token)
+    assert [session.session_id for session in page.items] == [login.session_id]
+
+
+async def test_a_refresh_whose_reply_is_lost(
+    open_client: OpenClient, service: ServiceUnderTest, proxy: TcpProxy
+) -> None:
+    """The client repeats it within the grace, gets the same successor, and nobody takes it for a thief."""
+    async with open_client(f"127.0.0.1:{proxy.port}", service_key=ADMIN_KEY) as client:
+        login = await client.admin.create_session("u", "eve")
+        call = client.refresh_token(login.refresh_token)
+        tokens = await _with_a_lost_reply(proxy, service, "RefreshToken", call)
+        await client.refresh_token(tokens.refresh_token)
+        await client.verify_token(tokens.access_token)
+
+
+async def test_a_logout_whose_reply_is_lost(
+    open_client: OpenClient, service: ServiceUnderTest, proxy: TcpProxy
+) -> None:
+    """The client repeats it, meets its own effect, and calls that done."""
+    async with open_client(f"127.0.0.1:{proxy.port}", service_key=ADMIN_KEY) as client:
+        login = await client.admin.create_session("u", "eve")
+        await _with_a_lost_reply(proxy, service, "Logout", client.logout(login.access_token))
+        with pytest.raises(SessionEnded):
             await client.verify_token(login.access_token)
-            await client.logout(login.access_token)
-            for _ in services:
-                with pytest.raises(SessionEnded):
-                    await client.verify_token(login.access_token)
+
+
+async def test_a_revocation_whose_reply_is_lost(
+    open_client: OpenClient, service: ServiceUnderTest, proxy: TcpProxy
+) -> None:
+    """What may not be repeated blindly is not: the caller learns that nothing is known."""
+    async with open_client(f"127.0.0.1:{proxy.port}", service_key=ADMIN_KEY) as client:
+        login = await client.admin.create_session("u", "eve")
+        call = client.revoke_session(login.access_token, login.session_id)
+        with pytest.raises(ServiceUnavailable):
+            await _with_a_lost_reply(proxy, service, "RevokeSession", call)
+        with pytest.raises(SessionEnded):
+            await client.verify_token(login.access_token)
 
 
 async def _swept(client: AsyncSessionClient, expected: Sweep) -> bool:

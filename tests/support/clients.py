@@ -8,15 +8,27 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeAlias, cast
 
-from session_client import Admin, AsyncSessionClient, SessionClient
+from session_client import Admin, AsyncSessionClient, SessionClient, Timeouts
 
 OpenClient: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncSessionClient]]
 
+# Test machines are busy; a test about the client's own defaults passes ``timeouts=None``.
+PATIENT = Timeouts(read=30, write=30)
+
+
+def open_async_client(
+    target: str, *, timeouts: Timeouts | None = PATIENT, **options: Any
+) -> AsyncSessionClient:
+    """Open an ``AsyncSessionClient`` that waits longer than its defaults."""
+    return AsyncSessionClient(target, timeouts=timeouts, **options)
+
 
 @asynccontextmanager
-async def open_sync_client(target: str, **options: Any) -> AsyncIterator[AsyncSessionClient]:
+async def open_sync_client(
+    target: str, *, timeouts: Timeouts | None = PATIENT, **options: Any
+) -> AsyncIterator[AsyncSessionClient]:
     """Open a ``SessionClient`` that can be awaited like an ``AsyncSessionClient``."""
-    with SessionClient(target, **options) as client:
+    with SessionClient(target, timeouts=timeouts, **options) as client:
         yield cast("AsyncSessionClient", _InThread(client))
 
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from session_client import AsyncSessionClient
 
-from tests.support.clients import OpenClient, open_sync_client
+from tests.support.clients import OpenClient, open_async_client, open_sync_client
 from tests.support.scripted_service import ScriptedService
 
 
 @pytest.fixture(params=["async", "sync"])
 def open_client(request: pytest.FixtureRequest) -> OpenClient:
     """Opens a client, asynchronous and then synchronous; the arguments are the client's own."""
-    return AsyncSessionClient if request.param == "async" else open_sync_client
+    return open_async_client if request.param == "async" else open_sync_client
 
 
 @pytest.fixture
