@@ -37,11 +37,40 @@ def no_retry() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
-class _LeavesReplicas(AbstractConnection):
-    """Ends the connection when Redis says that it is no longer the primary; the next one finds it."""
+class Era:
+    """A stretch of time over which connections may be reused; it ends when the primary was lost."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def end(self) -> None:
+        """Have every connection opened so far opened anew before its next use."""
+        self.number += 1
+
+
+class _PrimaryConnection(AbstractConnection):
+    """Leaves a server that is no longer the primary.
+
+    Args:
+        era: shared by the connections to one primary.
+    """
+
+    def __init__(self, *, era: Era | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._era = era or Era()
+        self._opened_in = self._era.number
+
+    async def connect(self) -> None:
+        """Connect, or make sure of it before use; see redis-py."""
+        if self._opened_in != self._era.number:
+            await self.disconnect(nowait=True)
+        self._opened_in = self._era.number
+        await super().connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in redis-py
-        """Read a reply; see redis-py."""
+        """Read a reply, and end the connection if it says that the primary is elsewhere; see redis-py."""
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as error:
@@ -50,15 +79,15 @@ class _LeavesReplicas(AbstractConnection):
             raise
 
 
-class TcpConnection(_LeavesReplicas, Connection):
+class TcpConnection(_PrimaryConnection, Connection):
     """A connection in clear."""
 
 
-class TlsConnection(_LeavesReplicas, SSLConnection):
+class TlsConnection(_PrimaryConnection, SSLConnection):
     """A connection over TLS."""
 
 
-class SocketConnection(_LeavesReplicas, UnixDomainSocketConnection):
+class SocketConnection(_PrimaryConnection, UnixDomainSocketConnection):
     """A connection over a unix socket."""
 
 

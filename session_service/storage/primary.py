@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -11,6 +10,7 @@ from redis.exceptions import RedisError
 
 from session_service.storage.channel import ReadChannel
 from session_service.storage.dialling import (
+    Era,
     SocketConnection,
     TcpConnection,
     connection_kwargs,
@@ -32,9 +32,12 @@ class PrimaryDialler:
 
     Args:
         settings: where it is, with the URL resolved.
+
+    ``era`` is that of all its connections.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
+        self.era = Era()
         self._settings = settings
         self._sentinels = None if settings.sentinel is None else Sentinels(settings.sentinel, settings)
         self._class, self._kwargs = self._target()
@@ -72,7 +75,7 @@ class PrimaryDialler:
 
     def _target(self) -> tuple[type[AbstractConnection], dict[str, Any]]:
         settings = self._settings
-        primary = {"redis_connect_func": greet_primary}
+        primary = {"redis_connect_func": greet_primary, "era": self.era}
         if settings.unix_socket_path:
             path = {"path": settings.unix_socket_path}
             return SocketConnection, connection_kwargs(settings) | primary | path
@@ -92,16 +95,15 @@ class PrimaryTarget:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._dialler = PrimaryDialler(settings)
-        self._pool = self._dialler.pool()
         self._channel = ReadChannel(
             name="primary",
             dial=self._dialler.dial,
             is_primary=self._dialler.is_primary,
             command_timeout=settings.command_timeout,
-            on_change=self._renew_idle,
+            # What ended the channel (a failover, say) holds for idle connections too.
+            on_change=self._dialler.era.end,
         )
-        self._renewal: asyncio.Task[None] | None = None
-        self.client: Redis = Redis.from_pool(self._pool)
+        self.client: Redis = Redis.from_pool(self._dialler.pool())
         self.reads = PrimaryReads(self._channel)
 
     async def open(self) -> None:
@@ -122,9 +124,3 @@ class PrimaryTarget:
     async def primaries(self) -> AsyncIterator[Redis]:
         """The one client."""
         yield self.client
-
-    def _renew_idle(self) -> None:
-        # What ended the read channel (a failover, say) holds for idle connections too; those in use
-        # find out by themselves.
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._pool.disconnect(inuse_connections=False))
