@@ -131,8 +131,9 @@ OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # By default gRPC waits for up to two minutes between attempts: too long after an outage.
+    # By default gRPC waits for up to two minutes between attempts to connect: too long after an outage.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # Despite its name, how long one attempt may take.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
 ]

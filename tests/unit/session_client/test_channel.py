@@ -197,6 +197,18 @@ def test_pings_stay_within_what_the_server_allows() -> None:
     assert client["grpc.keepalive_permit_without_calls"] <= server["grpc.keepalive_permit_without_calls"]
 
 
+def test_outages_are_noticed_and_their_end_too() -> None:
+    """A dead connection is given up within 25 s, used or not, and a new one tried every 5 s at least."""
+    options: dict[str, Any] = dict(OPTIONS)
+
+    assert options["grpc.keepalive_time_ms"] + options["grpc.keepalive_timeout_ms"] <= 25_000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.http2.max_pings_without_data"] == 0
+    assert options["grpc.initial_reconnect_backoff_ms"] < 1_000
+    assert options["grpc.max_reconnect_backoff_ms"] <= 5_000
+    assert options["grpc.min_reconnect_backoff_ms"] <= 5_000
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> CertificateAuthority:
     """Signs the certificates of a test."""
