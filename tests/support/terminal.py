@@ -112,10 +112,10 @@ def _pattern(part: str) -> str:
 
 
 def _look_like_a_clone(directory: Path) -> None:
-    for path in ROOT.iterdir():
-        if not path.name.startswith("."):
-            (directory / path.name).symlink_to(path)
-    (directory / ".venv").symlink_to(sys.prefix)
+    links = {path.name: path for path in ROOT.iterdir() if not path.name.startswith(".")}
+    for name, target in (links | {".venv": Path(sys.prefix)}).items():
+        if not (directory / name).exists():
+            (directory / name).symlink_to(target)
 
 
 def _own_environment() -> dict[str, str]:
