@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import redis
 
 from tests.support import LOOPBACK, RedisBinary, RedisServer, redis_binaries
 from tests.support.in_process import ServiceUnderTest, in_process
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
+# The machine may be busy, and most tests are not about time-outs.
+PATIENT = {"connect_timeout": 10, "command_timeout": 10}
 
 
 @pytest.fixture(scope="session")
 def one_binary() -> RedisBinary:
-    """One redis-server, the system's if there is one: for tests that are dear and no matter of its age."""
+    """One redis-server, the system's if there is one: for what is dear and does not hang on its age."""
     return redis_binaries()[-1]
+
+
+@pytest.fixture(scope="session")
+def _one_server(one_binary: RedisBinary) -> Iterator[RedisServer]:
+    with RedisServer(one_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def one_redis(_one_server: RedisServer) -> RedisServer:
+    """A shared server of `one_binary`, emptied; never stop or pause it."""
+    _one_server.flush()
+    return _one_server
+
+
+@pytest.fixture
+def store(one_redis: RedisServer) -> Iterator[redis.Redis]:
+    """A client of `one_redis` that looks behind the service's back."""
+    with one_redis.client() as client:
+        yield client
+
+
+@pytest.fixture
+def start_one_redis(one_binary: RedisBinary) -> Iterator[Callable[..., RedisServer]]:
+    """A function that starts a server of the test's own, to break at will; see `start_redis`."""
+    with ExitStack() as servers:
+
+        def start(config: Mapping[str, str] | None = None) -> RedisServer:
+            return servers.enter_context(RedisServer(one_binary, config))
+
+        yield start
 
 
 @pytest.fixture
@@ -36,3 +70,14 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             return await services.enter_async_context(in_process(at, tmp_path, **sections))
 
         yield start
+
+
+@pytest.fixture
+async def serve_two(serve: Serve, one_redis: RedisServer) -> Callable[..., Awaitable[Any]]:
+    """A function that starts two services over `one_redis` with the given sections."""
+
+    async def start(**sections: Mapping[str, Any]) -> tuple[ServiceUnderTest, ServiceUnderTest]:
+        at = {"unix_socket": one_redis.socket_path, **PATIENT}
+        return await serve(at, **sections), await serve(at, **sections)
+
+    return start
