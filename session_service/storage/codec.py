@@ -1,17 +1,16 @@
 """What a session and a user look like as Redis hashes, and back.
 
 Empty fields are left out; roles are separated by spaces (a role has none, ``domain.validation``);
-the device is compact JSON of what is known of it.
+the device is as ``device_text`` has it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Final
 
-from session_service.domain.models import Device, Session, User
+from session_service.domain.models import Session, User
+from session_service.storage.device_text import decode_device
 
 Reply = bytes | None
 
@@ -31,8 +30,6 @@ SESSION_FIELDS: Final = (
 USER_FIELDS: Final = ("user_id", "username", "roles", "disabled", "created_at", "password_hash")
 """What is read of a user; ``decode_user`` takes the replies in this order."""
 
-_DEVICE_FIELDS: Final = tuple(each.name for each in fields(Device))
-
 
 def text(reply: Reply) -> str:
     """A field's text; an absent field is empty."""
@@ -47,18 +44,6 @@ def encode_roles(roles: Sequence[str]) -> str:
 def decode_roles(reply: Reply) -> tuple[str, ...]:
     """Roles of a field."""
     return tuple(reply.decode().split()) if reply else ()
-
-
-def encode_device(device: Device) -> str:
-    """A device as compact JSON of its non-empty fields; empty if nothing is known."""
-    known = {name: value for name in _DEVICE_FIELDS if (value := getattr(device, name))}
-    return json.dumps(known, ensure_ascii=False, separators=(",", ":")) if known else ""
-
-
-def decode_device(reply: Reply) -> Device:
-    """A device of its JSON; fields that this version does not know are passed over."""
-    known: dict[str, str] = json.loads(reply) if reply else {}
-    return Device(**{name: known[name] for name in _DEVICE_FIELDS if name in known})
 
 
 def decode_session(replies: Sequence[Reply]) -> Session | None:

@@ -28,8 +28,9 @@ from session_service.domain.models import (
     SessionPolicy,
 )
 from session_service.storage import codec, keys
+from session_service.storage.device_text import encode_device
 from session_service.storage.reads import Reads
-from session_service.storage.scripts import Mutations, load
+from session_service.storage.scripts import Mutations, Part, load
 
 MAX_SESSIONS_LIMIT: Final = 1_000
 """The most that ``max_sessions`` may be: one script looks at as many entries to make room."""
@@ -174,7 +175,7 @@ class RedisSessionWriter:
             *request,
         ]
 
-    def _creation_args(self, new: NewSession) -> list[str | int]:
+    def _creation_args(self, new: NewSession) -> list[Part]:
         policy = self._policy
         return [
             keys.session_prefix(new.user_id),
@@ -184,7 +185,7 @@ class RedisSessionWriter:
             new.user_id,
             new.username,
             codec.encode_roles(new.roles),
-            codec.encode_device(new.device),
+            encode_device(new.device),
             new.ip_address,
             new.fingerprint,
             "trusted" if new.password_hash is None else "password",

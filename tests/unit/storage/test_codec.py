@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_service.domain.models import NO_DEVICE, Device
+from session_service.domain.models import NO_DEVICE
 from session_service.storage import codec
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ROLES = st.from_regex(r"\A[A-Za-z0-9._:-]{1,64}\Z")
-
-
-@given(st.builds(Device, *[TEXTS] * 6))
-def test_any_device_is_read_back(device: Device) -> None:
-    """No field is lost, mixed up or changed."""
-    assert codec.decode_device(codec.encode_device(device).encode()) == device
 
 
 @given(st.lists(ROLES, max_size=32).map(tuple))
 def test_any_roles_are_read_back(roles: tuple[str, ...]) -> None:
     """Roles keep their order; none are none."""
     assert codec.decode_roles(codec.encode_roles(roles).encode()) == roles
-
-
-def test_a_device_is_json_of_what_is_known() -> None:
-    """Operators read it with redis-cli; empty fields cost nothing."""
-    encoded = codec.encode_device(Device(name="Ada's phøne", user_agent="Mozilla/5.0"))
-    assert json.loads(encoded) == {"name": "Ada's phøne", "user_agent": "Mozilla/5.0"}
-    assert " " not in encoded.replace("Ada's phøne", "")
-    assert codec.encode_device(NO_DEVICE) == ""
-
-
-def test_a_later_versions_device_is_read() -> None:
-    """While two versions run side by side, a field that only the newer one knows is passed over."""
-    assert codec.decode_device(b'{"name":"x","colour":"blue"}') == Device(name="x")
 
 
 def test_what_is_gone_is_none() -> None:
