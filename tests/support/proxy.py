@@ -22,6 +22,8 @@ class TcpProxy:
         """Pass replies on in pieces of so many bytes; 0 as they come."""
         self.cut_after: int | None = None
         """Break every connection after so many more bytes of replies."""
+        self.lose_reply_to = b""
+        """Break the next connection that asks for this, once the server has answered."""
         self.connections = 0
         """How many connections there have been."""
         self.port = 0
@@ -30,6 +32,7 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doomed: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
@@ -60,15 +63,20 @@ class TcpProxy:
         self._writers |= {client_writer, server_writer}
         self._clients.add(client_writer)
         for pump in (
-            self._requests(client_reader, server_writer),
+            self._requests(client_reader, server_writer, client_writer),
             self._replies(server_reader, client_writer),
         ):
             task = asyncio.create_task(pump)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
+    ) -> None:
         while data := await _receive(reader):
+            if self.lose_reply_to and self.lose_reply_to in data:
+                self.lose_reply_to = b""
+                self._doomed.add(client)
             writer.write(data)
         writer.transport.abort()
 
@@ -76,6 +84,9 @@ class TcpProxy:
         while data := await _receive(reader):
             if self.swallow_replies:
                 continue
+            if writer in self._doomed:
+                writer.transport.abort()
+                break
             if self.cut_after is not None:
                 data, self.cut_after = data[: self.cut_after], max(0, self.cut_after - len(data))
             await self._pass_on(data, writer)
