@@ -40,7 +40,9 @@ LOGINS = {
         ["device.device_id"],
     ),
     "huge device": (
-        pb.LoginRequest(username="ada", password=PASSWORD, device=DEVICE(name="x", user_agent="\U0001f600" * 1024)),
+        pb.LoginRequest(
+            username="ada", password=PASSWORD, device=DEVICE(name="x", user_agent="\U0001f600" * 1024)
+        ),
         ["device"],
     ),
     "control characters in the device": (
