@@ -261,11 +261,12 @@ class TestChanges:
         change = asyncio.create_task(_execute(connections, *command))
         with redis_server.client() as client:
             await eventually_async(lambda: client.get("count") == b"1")
+            # From here on a second try would come through.
+            proxy.swallow_replies = False
             if lost == "connection":
                 proxy.cut()
             with pytest.raises(StoreUnavailable):
                 await change
-            proxy.swallow_replies = False
             await eventually_async(connections.ping)
             await connections.client.ping()
             assert client.get("count") == b"1"
