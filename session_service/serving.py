@@ -148,8 +148,14 @@ def _stop_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if parent := multiprocessing.parent_process():
-        loop.add_reader(parent.sentinel, stopping.set)
+        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, stopping)
     return stopping
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, stopping: asyncio.Event) -> None:
+    """Stop, and look no more: what is closed stays readable, and would keep the loop awake."""
+    loop.remove_reader(sentinel)
+    stopping.set()
 
 
 def _listen(server: grpc.aio.Server, config: Config) -> str:
