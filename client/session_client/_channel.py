@@ -66,11 +66,12 @@ class Tls:
 
         Raises:
             OSError: a file cannot be read.
+            ValueError: a file has no PEM in it.
         """
         return grpc.ssl_channel_credentials(
-            root_certificates=_content(self.ca_file),
-            private_key=_content(self.key_file),
-            certificate_chain=_content(self.cert_file),
+            root_certificates=_pem(self.ca_file),
+            private_key=_pem(self.key_file),
+            certificate_chain=_pem(self.cert_file),
         )
 
 
@@ -104,8 +105,14 @@ def service_config() -> dict[str, Any]:
     }
 
 
-def _content(file: Path | None) -> bytes | None:
-    return file.read_bytes() if file else None
+def _pem(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    content = file.read_bytes()
+    # Of an empty file grpc would make "the system's roots" or the end of the process.
+    if b"-----BEGIN " not in content:
+        raise ValueError(f"{file} is not a PEM file")
+    return content
 
 
 def _retried(methods: dict[str, tuple[str, ...]], attempts: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class SessionClient:
 
     Raises:
         OSError: a file of ``tls`` cannot be read.
-        ValueError: the service key has characters that cannot be sent.
+        ValueError: a file of ``tls`` is not PEM, or the service key has characters that cannot be sent.
     """
 
     def __init__(

@@ -257,6 +257,20 @@ async def test_mutual_tls(open_client: OpenClient, authority: CertificateAuthori
         assert service.count("VerifyToken") == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"not a certificate"])
+@pytest.mark.parametrize("place", ["ca_file", "cert_file", "key_file"])
+def test_a_file_that_is_not_pem(
+    authority: CertificateAuthority, tmp_path: Path, place: str, content: bytes
+) -> None:
+    """A certificate file cut short by its rotation is an error, not the system's roots or a crash."""
+    own = authority.issue("client")
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_bytes(content)
+    files = {"ca_file": authority.certificate, "cert_file": own.certificate, "key_file": own.key}
+    with pytest.raises(ValueError, match=r"wrong\.pem is not a PEM file"):
+        Tls(**(files | {place: wrong})).credentials()
+
+
 def test_half_a_client_certificate() -> None:
     """A certificate without its key is a mistake that shows at once, not at the first call."""
     with pytest.raises(ValueError, match="both cert_file and key_file"):

@@ -25,11 +25,11 @@ import session_client
 
 async def use():
     async with session_client.AsyncSessionClient("127.0.0.1:1") as client:
-        await client.verify_token("t")
+        await client.verify_token("t", timeout=30)
 
 def use_sync():
     with session_client.SessionClient("127.0.0.1:1") as client:
-        client.verify_token("t")
+        client.verify_token("t", timeout=30)
 
 for call in (lambda: asyncio.run(use()), use_sync):
     try:

@@ -70,7 +70,10 @@ def test_half_a_surrogate_pair() -> None:
     with pytest.raises(InvalidArgument) as caught:
         request(pb.LoginRequest, username="ann", password="geheim\ud800")
     assert [one.field for one in caught.value.violations] == ["password"]
-    assert "geheim" not in f"{caught.value!r} {caught.value.__cause__!r}"
+    assert "geheim" not in repr(caught.value)
+    # The error of the codec has the whole text in it, which error trackers print.
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
 
 
 def test_a_device_with_half_a_surrogate_pair() -> None:
