@@ -39,6 +39,14 @@ async def test_a_window_ends(store: Store) -> None:
     await eventually_async(let_through)
 
 
+async def test_a_window_is_fixed(store: Store) -> None:
+    """It runs from the first attempt on; later ones within the limit do not lengthen it."""
+    await store.attempts.take("account", "ada", 5, 60)
+    await store.do("PEXPIRE", keys.login_attempts("account", "ada"), 5_000)
+    await store.attempts.take("account", "ada", 5, 60)
+    assert 0 < await store.do("PTTL", keys.login_attempts("account", "ada")) <= 5_000
+
+
 async def test_scopes_and_subjects_are_counted_apart(store: Store) -> None:
     """One account's attempts cost neither another account nor an address of the same spelling."""
     await store.attempts.take("account", "ada", 1, 60)

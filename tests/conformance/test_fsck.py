@@ -123,13 +123,24 @@ async def test_each_drift_is_found_and_mended(
     """Looking changes nothing; mending leaves nothing wrong, and the rest untouched."""
     await drift(store, await sound(store))
     before = await store.keys()
-    assert (await store.fsck.run()).wrong == found
+    for _ in range(2):
+        assert (await store.fsck.run()).wrong == found
     assert await store.keys() == before
     await store.fsck.run(repair=True)
     # Names taken from a user by hand are given back in one run and claimed in the next.
     await store.fsck.run(repair=True)
     assert (await store.fsck.run()).wrong == {}
     assert len(await store.sessions.activity("bob")) == 3
+
+
+@pytest.mark.parametrize("repair", [False, True])
+async def test_many_dead_entries_are_counted_once(store: Store, repair: bool) -> None:
+    """More of them than one step looks at, with a live one among them, mended or only counted."""
+    new = await sound(store)
+    dead = [word for number in range(700) for word in (FAR, f"dead-{number}")]
+    await store.do("ZADD", keys.session_index("ada"), *dead, FAR, new.session_id)
+    report = await store.fsck.run(repair=repair)
+    assert (report.entries, report.entries_dead) == (707, 700)
 
 
 async def test_mending_gives_a_session_back_to_its_owner(store: Store) -> None:
@@ -151,6 +162,13 @@ async def test_mending_lets_a_session_end(store: Store) -> None:
     await store.fsck.run(repair=True)
     for key in (keys.session("ada", new.session_id), keys.session_index("ada")):
         assert 0 < await store.do("PTTL", key) <= 86_400_000
+
+
+async def test_mending_deletes_what_nothing_will_ever_end(store: Store) -> None:
+    """A token's key without a session and without an expiry would stay for good."""
+    await _plant_token(store, await sound(store))
+    await store.fsck.run(repair=True)
+    assert await store.do("EXISTS", keys.token("ada", "planted")) == 0
 
 
 async def test_tokens_of_ended_sessions_are_counted_and_left(store: Store) -> None:

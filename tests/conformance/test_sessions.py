@@ -174,6 +174,15 @@ async def test_a_repeated_request_id_gives_the_same_session(store: Store) -> Non
     assert len(await store.sessions.activity("ada")) == 1
 
 
+async def test_a_repetition_says_of_the_device_what_the_first_answer_said(store: Store) -> None:
+    """A device that was known at the first call is not new at the second, nor the other way round."""
+    writer = store.writer()
+    for request_id, new_device in (("r-1", True), ("r-2", False)):
+        for _ in range(2):
+            created = await writer.create(new_session(request_id=request_id, fingerprint="phone"))
+            assert created.new_device is new_device
+
+
 async def test_a_repeated_request_id_stands_after_a_refresh(store: Store) -> None:
     """The repetition answers with the session as it stands: its newest token and generation."""
     writer = store.writer()

@@ -82,8 +82,10 @@ async def test_a_taken_name_is_refused_in_any_case(store: Store) -> None:
 async def test_a_taken_id_is_refused(store: Store) -> None:
     """An id in use keeps its user, and the new name stays free."""
     await store.directory.create(new_user("one", "Ada"))
+    counting = Faltering(store.client, 0, made=False, error=StoreUnavailable())
     with pytest.raises(UsernameTaken):
-        await store.directory.create(new_user("one", "Bob"))
+        await store.through(counting).directory.create(new_user("one", "Bob"))
+    assert counting.count == 0
     assert await store.users.find("Bob") is None
     assert (await store.directory.create(new_user("two", "Bob"))).user_id == "two"
 
@@ -187,6 +189,20 @@ async def test_a_name_lost_during_a_creation_undoes_it(store: Store) -> None:
     assert not (await store.fsck.run()).wrong
 
 
+async def test_a_stale_claim_is_taken_over_once(store: Store) -> None:
+    """Two creations find a claim that names somebody of another name: one of them gets the name."""
+    await store.directory.create(new_user("bob", "Bob"))
+    await store.do("SET", keys.username("ada"), "bob")
+    assert await store.users.find("ada") is None
+    meddling = Meddling(store.client, 1, lambda: store.directory.create(new_user("first", "Ada")))
+    with pytest.raises(UsernameTaken):
+        await store.through(meddling).directory.create(new_user("second", "Ada"))
+    user = await store.users.find("Ada")
+    assert user is not None
+    assert user.user_id == "first"
+    assert not (await store.fsck.run()).wrong
+
+
 async def test_a_new_password_ends_the_sessions_if_asked(store: Store) -> None:
     """All, all but one, or none; the answer shows the user after it and how many ended."""
     await store.directory.create(new_user())
@@ -235,21 +251,54 @@ async def test_roles_reach_live_sessions(store: Store, roles: tuple[str, ...]) -
     assert change.user.roles == roles
     live = await store.sessions.fetch("ada", sessions)
     assert [each.roles for each in live] == [roles, roles]
+    assert await store.do("EXISTS", keys.session("ada", sessions[0])) == 0
 
 
-async def test_roles_reach_more_sessions_than_one_batch(store: Store) -> None:
-    """However many sessions, each has the new roles, also those that share an instant."""
+async def crowded_user(store: Store) -> list[str]:
+    """A user with more sessions than two batches; their ids."""
     await store.directory.create(new_user())
     writer = store.writer()
     news = [new_session() for _ in range(2 * BATCH + 30)]
     for start in range(0, len(news), 50):
         await asyncio.gather(*map(writer.create, news[start : start + 50]))
-    for new in news:
-        await store.do("ZADD", keys.session_index("ada"), 9_999_999_999_999, new.session_id)
+    return [new.session_id for new in news]
+
+
+async def roles_of(store: Store, session_ids: list[str]) -> set[tuple[str, ...]]:
+    """The roles that occur among these sessions."""
+    return {each.roles for each in await store.sessions.fetch("ada", session_ids)}
+
+
+@pytest.mark.parametrize("same_score", [True, False])
+async def test_roles_reach_more_sessions_than_one_batch(store: Store, same_score: bool) -> None:
+    """However many sessions, each has the new roles, also those that share an instant."""
+    sessions = await crowded_user(store)
+    if same_score:
+        scored = [word for each in sessions for word in (9_999_999_999_999, each)]
+        await store.do("ZADD", keys.session_index("ada"), *scored)
     await store.directory.set_roles("ada", ("changed",))
-    fetched = await store.sessions.fetch("ada", [new.session_id for new in news])
-    assert {each.roles for each in fetched} == {("changed",)}
-    assert len(fetched) == len(news)
+    assert await roles_of(store, sessions) == {("changed",)}
+
+
+async def test_a_session_that_ends_between_batches_hides_no_other(store: Store) -> None:
+    """The session at which the next batch would begin is gone: the rest has the new roles all the same."""
+    sessions = await crowded_user(store)
+
+    async def end_where_the_batch_stopped() -> None:
+        [last] = await store.do("ZRANGE", keys.session_index("ada"), -BATCH, -BATCH)
+        assert await store.writer().end("ada", last.decode())
+
+    meddling = Meddling(store.client, 1, end_where_the_batch_stopped)
+    await store.through(meddling).directory.set_roles("ada", ("changed",))
+    assert await roles_of(store, sessions) == {("changed",)}
+
+
+async def test_of_two_changes_of_roles_the_later_one_holds(store: Store) -> None:
+    """A second change comes between the batches of the first: no session keeps the first one's roles."""
+    sessions = await crowded_user(store)
+    meddling = Meddling(store.client, 1, lambda: store.directory.set_roles("ada", ("later",)))
+    await store.through(meddling).directory.set_roles("ada", ("earlier",))
+    assert await roles_of(store, sessions) == {("later",)}
 
 
 async def test_disabling_ends_every_session(store: Store) -> None:
