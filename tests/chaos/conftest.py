@@ -81,3 +81,11 @@ async def serve_two(serve: Serve, one_redis: RedisServer) -> Callable[..., Await
         return await serve(at, **sections), await serve(at, **sections)
 
     return start
+
+
+@pytest.fixture
+async def service(one_redis: RedisServer, serve: Serve) -> ServiceUnderTest:
+    """A service over `one_redis` that takes any number of logins."""
+    no_limit = dict.fromkeys(("per_account_and_address", "per_address", "per_account"), 10**6)
+    at = {"unix_socket": one_redis.socket_path, **PATIENT}
+    return await serve(at, throttling=no_limit, passwords={"hashing_queue": 1000})
