@@ -34,11 +34,11 @@ from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
 from session_service.storage.connections import RedisConnections
 from session_service.storage.embedded import EmbeddedRedis
-from session_service.storage.scripts import Mutations
 from session_service.storage.sessions import RedisSessionReader, RedisSessionWriter
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 from session_service.storage.upkeep import RedisUpkeep
 from session_service.storage.users import RedisUserReader, RedisUserWriter
+from session_service.storage.watching import WatchedMutations, WatchedReads
 from session_service.tokens.access import JwtAccessTokens
 from session_service.tokens.keys import KeyRing
 from session_service.tokens.refresh import HmacRefreshTokens
@@ -101,8 +101,10 @@ class Backend:
         self.config = config
         self.metrics = metrics
         self.connections = RedisConnections(redis_settings(config.redis))
-        mutations = Mutations(self.connections.client, wait_replicas=config.redis.wait_replicas)
-        reads = self.connections.reads
+        mutations = WatchedMutations(
+            self.connections.client, wait_replicas=config.redis.wait_replicas, observer=metrics.store
+        )
+        reads = WatchedReads(self.connections.reads, metrics.store)
         self.reader = RedisSessionReader(reads)
         self.writer = RedisSessionWriter(mutations, config.session.policy())
         self.users = RedisUserReader(reads)
@@ -110,7 +112,10 @@ class Backend:
         self.attempts = RedisAttempts(mutations)
         self.upkeep = RedisUpkeep(self.connections, mutations)
         self._stream = RedisAuditLog(
-            mutations, stream_length=config.audit.stream_length, capacity=config.audit.buffer
+            mutations,
+            stream_length=config.audit.stream_length,
+            capacity=config.audit.buffer,
+            observer=metrics.events,
         )
         self.audit: AuditLog = WatchedAudit(self._stream, metrics.events)
         self._hasher = PooledPasswordHasher(

@@ -136,6 +136,7 @@ async def _sweep(backend: Backend) -> None:
     while True:
         try:
             backend.metrics.sweeps.swept(await backend.upkeep.sweep())
+            backend.metrics.sweeps.counted(await backend.upkeep.stats())
         except StoreUnavailable:
             log.warning("sweep put off: the store does not answer")
         await asyncio.sleep(backend.config.sweep.interval)

@@ -15,7 +15,7 @@ import logging
 import unicodedata
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.events import Action, AuditEvent
@@ -58,6 +58,16 @@ class _Batch:
         return words
 
 
+class AuditObserver(Protocol):
+    """Told what becomes of events."""
+
+    def written(self, count: int) -> None:
+        """Note events that are in the stream."""
+
+    def lost(self, count: int) -> None:
+        """Note events that were dropped."""
+
+
 class RedisAuditLog:
     """Writes audit events to ``session_events``; see ``domain.ports.AuditLog``.
 
@@ -65,12 +75,19 @@ class RedisAuditLog:
         mutations: runs the script.
         stream_length: events to keep, about.
         capacity: events to hold while Redis is away.
+        observer: told what becomes of events, if given.
     """
 
     def __init__(
-        self, mutations: Mutations, *, stream_length: int = 100_000, capacity: int = _CAPACITY
+        self,
+        mutations: Mutations,
+        *,
+        stream_length: int = 100_000,
+        capacity: int = _CAPACITY,
+        observer: AuditObserver | None = None,
     ) -> None:
         self._mutations = mutations
+        self._observer = observer
         self._stream_length = stream_length
         self._waiting: deque[tuple[str, ...]] = deque(maxlen=capacity)
         self._lost = self._created = self._ended = self._number = 0
@@ -83,7 +100,7 @@ class RedisAuditLog:
     def record(self, event: AuditEvent) -> None:
         """Take an event; it is written soon, and once the store is back if it is away."""
         if len(self._waiting) == self._waiting.maxlen:
-            self._lost += 1
+            self._lose(1)
         self._waiting.append(_words(event))
         self._created += event.action in _CREATING
         self._ended += event.count or event.action in _ENDING
@@ -148,11 +165,18 @@ class RedisAuditLog:
             acknowledged=False,
         )
         self._batch = None
+        if self._observer:
+            self._observer.written(len(batch.events))
 
     def _give_up(self) -> None:
         if self._batch:
-            self._lost += len(self._batch.events)
+            self._lose(len(self._batch.events))
         self._batch = None
+
+    def _lose(self, count: int) -> None:
+        self._lost += count
+        if self._observer:
+            self._observer.lost(count)
 
     def _next_batch(self) -> _Batch:
         events = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]

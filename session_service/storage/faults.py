@@ -41,6 +41,8 @@ _FAULT_TYPES: Final = (
 # Redis 6.2 wraps the error of a command inside a script: "ERR Error running script (call to f_<sha>):
 # @user_script:1: @user_script: 1: -READONLY You can't write …". Redis 7 puts the code in front again.
 _IN_SCRIPT: Final = re.compile(r"@user_script:\s?\d+: -?([A-Z]+) ")
+# In a cluster, while a slot migrates: a key that the script names itself, of its own slot, has gone already.
+_GONE_AHEAD: Final = "cript attempted to access a non local key"
 _CODE: Final = re.compile(r"-?([A-Z]+)\b")
 _SECONDS_BETWEEN_LOGS: Final = 10.0
 _last_logged: dict[str, float] = {}
@@ -58,7 +60,11 @@ def fault_code(error: BaseException) -> str:
 
 def is_store_fault(error: BaseException) -> bool:
     """Whether the error means that Redis cannot answer now."""
-    return isinstance(error, _FAULT_TYPES) or fault_code(error) in _FAULT_CODES
+    return (
+        isinstance(error, _FAULT_TYPES)
+        or fault_code(error) in _FAULT_CODES
+        or (isinstance(error, redis_errors.ResponseError) and _GONE_AHEAD in str(error))
+    )
 
 
 def is_configuration_fault(error: BaseException) -> bool:

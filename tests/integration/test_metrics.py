@@ -1,0 +1,56 @@
+"""What Prometheus sees of a running service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+from session_api.v1 import admin_service_pb2 as admin_pb
+
+from tests.support import RedisServer, eventually_async
+from tests.support.errors import fails
+from tests.support.in_process import in_process
+
+
+async def test_round_trips_and_faults_are_counted(start_redis: Any, tmp_path: Path) -> None:
+    """Reads and changes are timed by kind; without Redis they count as faults."""
+    redis: RedisServer = start_redis()
+    async with in_process({"host": "127.0.0.1", "port": redis.port}, tmp_path) as service:
+
+        def value(name: str, **labels: str) -> float:
+            return service.registry.get_sample_value(name, labels) or 0.0
+
+        opened = await service.open_session()
+        reads = value("session_redis_round_trip_seconds_count", kind="read")
+        await service.verify(opened.access_token)
+        assert value("session_redis_round_trip_seconds_count", kind="read") == reads + 1
+        assert value("session_redis_round_trip_seconds_count", kind="script") >= 1
+        redis.kill()
+        with fails(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+            await service.verify(opened.access_token)
+        with fails(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+            await service.open_session()
+        assert value("session_redis_faults_total", kind="read") >= 1
+        assert value("session_redis_faults_total", kind="script") >= 1
+
+
+async def test_events_sessions_and_sweeps_are_counted(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Events count as they happen and as they are written; a sweep sets the totals."""
+    redis = {"host": "127.0.0.1", "port": redis_server.port}
+    async with in_process(redis, tmp_path) as service:
+
+        def value(name: str, **labels: str) -> float:
+            return service.registry.get_sample_value(name, labels) or 0.0
+
+        for _ in range(3):
+            await service.open_session()
+        await service.admin_stub.RevokeUserSessions(
+            admin_pb.RevokeUserSessionsRequest(user_id="u-1"), metadata=service.admin
+        )
+        assert value("session_created_total") == 3
+        assert value("session_ended_total") == 3
+        assert value("session_events_total", action="session_created") == 3
+        await eventually_async(lambda: value("session_audit_written_total") == 4)
+        assert value("session_sweeps_total") == 1
+        assert value("session_store_up") == 1
