@@ -21,6 +21,7 @@ from session_service.storage.scripts import Mutations, load
 
 _DELETE_IF: Final = load("delete_if")
 _EXTEND_IF: Final = load("extend_if")
+_COUNTERS_LAG: Final = 0.05
 _LOCK_MS: Final = 30_000
 
 
@@ -54,6 +55,8 @@ class RedisUpkeep:
             await lock.release()
 
     async def _sweep(self, lock: _Lock, progress: Progress | None) -> SweepReport:
+        # Counters follow a change by a moment; what is counted below must not be added once more.
+        await asyncio.sleep(_COUNTERS_LAG)
         before = await self._counters("created", "ended")
         now = await self._now_ms()
         total = EntryCount()
