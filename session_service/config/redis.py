@@ -30,7 +30,6 @@ class RedisTlsSection(Section):
     ca_file: Path | None = Field(default=None, description="PEM bundle to trust instead of the system's")
     cert_file: Path | None = Field(default=None, description="PEM client certificate, for mutual TLS")
     key_file: Path | None = Field(default=None, description="PEM key of `cert_file`")
-    check_hostname: bool = Field(default=True, description="whether the certificate must name the host")
 
 
 class RedisSection(Section):
