@@ -60,12 +60,13 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         "SESSION_CONFIG": str(_file(tmp_path, IN_USE)),
         "SESSION_REDIS__PORT": "7000",
         "SESSION_SERVER__TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8",
-        "SESSION_REDIS__TLS__CHECK_HOSTNAME": "true",
+        "SESSION_REDIS__TLS__CA_FILE": "ca.pem",
     }
     config = load_config(None, environ)
     assert (config.redis.host, config.redis.port) == ("redis.internal", 7000)
     assert [str(each) for each in config.server.trusted_proxies] == ["10.0.0.0/8", "fd00::/8"]
     assert config.redis.tls is not None
+    assert config.redis.tls.ca_file == Path("ca.pem")
 
 
 def test_the_file_given_beats_the_file_named_in_the_environment(tmp_path: Path) -> None:
