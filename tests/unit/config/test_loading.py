@@ -66,7 +66,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert (config.redis.host, config.redis.port) == ("redis.internal", 7000)
     assert [str(each) for each in config.server.trusted_proxies] == ["10.0.0.0/8", "fd00::/8"]
     assert config.redis.tls is not None
-    assert config.redis.tls.ca_file == Path("ca.pem")
+    assert str(config.redis.tls.ca_file) == "ca.pem"
 
 
 def test_the_file_given_beats_the_file_named_in_the_environment(tmp_path: Path) -> None:
