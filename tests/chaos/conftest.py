@@ -11,11 +11,9 @@ import pytest
 import redis
 
 from tests.support import LOOPBACK, RedisBinary, RedisServer, redis_binaries
-from tests.support.in_process import ServiceUnderTest, in_process
+from tests.support.in_process import ServiceUnderTest, in_process, patient_with
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
-# The machine may be busy, and most tests are not about time-outs.
-PATIENT = {"connect_timeout": 10, "command_timeout": 10}
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +75,7 @@ async def serve_two(serve: Serve, one_redis: RedisServer) -> Callable[..., Await
     """A function that starts two services over `one_redis` with the given sections."""
 
     async def start(**sections: Mapping[str, Any]) -> tuple[ServiceUnderTest, ServiceUnderTest]:
-        at = {"unix_socket": one_redis.socket_path, **PATIENT}
+        at = patient_with(one_redis)
         return await serve(at, **sections), await serve(at, **sections)
 
     return start
@@ -87,5 +85,4 @@ async def serve_two(serve: Serve, one_redis: RedisServer) -> Callable[..., Await
 async def service(one_redis: RedisServer, serve: Serve) -> ServiceUnderTest:
     """A service over `one_redis` that takes any number of logins."""
     no_limit = dict.fromkeys(("per_account_and_address", "per_address", "per_account"), 10**6)
-    at = {"unix_socket": one_redis.socket_path, **PATIENT}
-    return await serve(at, throttling=no_limit, passwords={"hashing_queue": 1000})
+    return await serve(patient_with(one_redis), throttling=no_limit, passwords={"hashing_queue": 1000})

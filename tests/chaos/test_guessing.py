@@ -15,7 +15,7 @@ from session_api.v1 import session_service_pb2 as pb
 
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
-from tests.support.in_process import PASSWORD, ServiceUnderTest, bearer
+from tests.support.in_process import PASSWORD, ServiceUnderTest, bearer, patient_with
 from tests.support.outcomes import OK, outcome
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
@@ -30,7 +30,7 @@ GUESSER, HOME = "203.0.113.9", "198.51.100.7"
 @pytest.fixture
 async def service(one_redis: RedisServer, serve: Serve) -> ServiceUnderTest:
     """A service that lets few guesses through, behind a proxy that says where callers are."""
-    service = await serve(one_redis, throttling=POLICY, server=PROXIED)
+    service = await serve(patient_with(one_redis), throttling=POLICY, server=PROXIED)
     await service.add_user()
     return service
 
@@ -81,7 +81,7 @@ async def test_the_owner_gets_in_from_elsewhere(service: ServiceUnderTest) -> No
 
 async def test_the_owner_gets_in_on_a_device_of_his(one_redis: RedisServer, serve: Serve) -> None:
     """However many addresses guess, a device that has logged in before is let in; a new one has to wait."""
-    service = await serve(one_redis, throttling=POLICY | {"per_account": LIMIT}, server=PROXIED)
+    service = await serve(patient_with(one_redis), throttling=POLICY | {"per_account": LIMIT}, server=PROXIED)
     await service.add_user()
     await attempt(service, PASSWORD, address=HOME, device=PHONE)
     everywhere = [
@@ -96,7 +96,7 @@ async def test_the_owner_gets_in_on_a_device_of_his(one_redis: RedisServer, serv
 
 async def test_one_address_cannot_try_many_accounts(one_redis: RedisServer, serve: Serve) -> None:
     """A password sprayed over accounts that exist or not is stopped by the address it comes from."""
-    service = await serve(one_redis, throttling=POLICY | {"per_address": LIMIT}, server=PROXIED)
+    service = await serve(patient_with(one_redis), throttling=POLICY | {"per_address": LIMIT}, server=PROXIED)
     sprayed = [
         await outcome(attempt(service, "wrong", username=f"user-{number}")) for number in range(LIMIT + 1)
     ]
@@ -107,7 +107,7 @@ async def test_one_address_cannot_try_many_accounts(one_redis: RedisServer, serv
 @pytest.mark.parametrize("username", ["ada", "nobody"])
 async def test_guessing_at_once_gains_nothing(one_redis: RedisServer, serve: Serve, username: str) -> None:
     """50 guesses at once on two servers: as many passwords are looked at as one after the other."""
-    services = [await serve(one_redis, throttling=POLICY, server=PROXIED) for _ in range(2)]
+    services = [await serve(patient_with(one_redis), throttling=POLICY, server=PROXIED) for _ in range(2)]
     await services[0].add_user()
     before = sum(map(_hashed, services))
     at_once = [outcome(attempt(services[n % 2], f"wrong-{n}", username=username)) for n in range(50)]
@@ -124,7 +124,7 @@ async def test_the_right_password_gives_attempts_back(service: ServiceUnderTest)
 
 async def test_the_end_of_the_window_frees(one_redis: RedisServer, serve: Serve) -> None:
     """Nobody is kept out for good: after the window the right password lets in again."""
-    service = await serve(one_redis, throttling=POLICY | {"window": 1})
+    service = await serve(patient_with(one_redis), throttling=POLICY | {"window": 1})
     await service.add_user()
 
     async def answers(password: str, expected: str) -> bool:

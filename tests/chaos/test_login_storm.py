@@ -10,7 +10,7 @@ import grpc
 
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
-from tests.support.in_process import ServiceUnderTest
+from tests.support.in_process import ServiceUnderTest, patient_with
 from tests.support.outcomes import OK, outcome
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
@@ -22,7 +22,7 @@ CHECKS = 100
 async def test_checks_go_on_through_a_storm_of_logins(one_redis: RedisServer, serve: Serve) -> None:
     """With over fifty logins in flight every check succeeds; a login more is OVERLOADED, and told when."""
     service = await serve(
-        one_redis, throttling=NO_LIMIT, passwords={"hashing_threads": 1, "hashing_queue": QUEUE}
+        patient_with(one_redis), throttling=NO_LIMIT, passwords={"hashing_threads": 1, "hashing_queue": QUEUE}
     )
     await service.add_user()
     checked = await service.open_session()

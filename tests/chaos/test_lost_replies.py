@@ -13,7 +13,7 @@ from session_api.v1 import session_service_pb2 as pb
 
 from session_service.storage.scripts import load
 from tests.support import LOOPBACK, RedisServer, eventually_async
-from tests.support.in_process import ADMIN_KEY, PASSWORD, ServiceUnderTest, bearer
+from tests.support.in_process import ADMIN_KEY, PASSWORD, ServiceUnderTest, bearer, patient_with
 from tests.support.outcomes import OK, outcome
 from tests.support.proxy import TcpProxy
 from tests.support.redis_contents import counted, indexed_sessions, live_sessions
@@ -161,7 +161,7 @@ async def test_what_a_cut_off_caller_asked_for_is_done_once(
     one_redis: RedisServer, store: redis.Redis, serve: Serve
 ) -> None:
     """The connection breaks before the answer: login, refresh and logout are done, and can be retried."""
-    service = await serve(one_redis, session={"refresh_grace": 600})
+    service = await serve(patient_with(one_redis), session={"refresh_grace": 600})
     await service.add_user()
     async with TcpProxy(int(service.address.rpartition(":")[2])) as proxy:
 

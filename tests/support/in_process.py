@@ -19,9 +19,10 @@ from session_service.config import Config
 from session_service.domain.service_keys import new_service_key, service_key_digest
 from session_service.serving import running
 from session_service.tokens.keys import new_document
+from tests.support.redis_server import RedisServer
 from tests.support.service_client import PASSWORD, ServiceClient, bearer, connect
 
-__all__ = ["ADMIN_KEY", "PASSWORD", "ServiceUnderTest", "bearer", "in_process"]
+__all__ = ["ADMIN_KEY", "PASSWORD", "ServiceUnderTest", "bearer", "in_process", "patient_with"]
 
 ADMIN_KEY = new_service_key()
 
@@ -33,6 +34,11 @@ class ServiceUnderTest(ServiceClient):
     service: Service
     registry: CollectorRegistry
     key_document: Mapping[str, Any]
+
+
+def patient_with(server: RedisServer) -> dict[str, Any]:
+    """The section ``redis`` for tests that are not about time-outs; the machine may be busy."""
+    return {"unix_socket": server.socket_path, "connect_timeout": 10, "command_timeout": 10}
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +57,8 @@ async def in_process(
         key_file.write_text(json.dumps(new_document("HS256")))
     admin_key = {"name": "tests", "digest": service_key_digest(ADMIN_KEY), "roles": ["admin"]}
     raw: dict[str, Any] = {
-        "redis": redis,
+        # A busy machine is not what these tests are about.
+        "redis": {"connect_timeout": 2.0, **redis},
         "tokens": {"key_file": key_file},
         "admin": {"service_keys": [admin_key]},
         "server": {"listen": "127.0.0.1:0", "reflection": True, "shutdown_grace": 2},
