@@ -64,7 +64,7 @@ def _place(key: bytes) -> Place:
 
 def _strings(value: Any) -> set[str]:
     if isinstance(value, bytes):
-        return {value.decode()}
+        return {value.decode(errors="backslashreplace")}  # a deflated device is no text
     if isinstance(value, dict):
         return _strings([*value.keys(), *value.values()])
     if isinstance(value, list | tuple):
