@@ -10,7 +10,8 @@ import redis
 
 from tests.support import LOOPBACK, RedisServer, eventually_async
 from tests.support.in_process import ServiceUnderTest
-from tests.support.outcomes import Life, Outcomes, is_away, is_serving
+from tests.support.outcomes import OK, Life, Outcomes, is_away, is_serving, outcome
+from tests.support.workload import Workload
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
 StartRedis: TypeAlias = Callable[..., RedisServer]
@@ -38,6 +39,25 @@ async def test_what_an_empty_redis_does_not_know_has_ended(start_redis: StartRed
         logout="SESSION_ENDED",
     )
     assert await (await Life.begin(service)).outcomes() == Outcomes()
+
+
+async def test_what_was_acknowledged_outlives_a_crash(start_redis: StartRedis, serve: Serve) -> None:
+    """Redis is killed at work: with its data on disk no session and no end that was acknowledged is lost."""
+    server = start_redis(ON_DISK)
+    service = await serve(server, session={"refresh_grace": 600})
+    workload = Workload(service)
+    for crash in (1, 2):
+        await eventually_async(lambda: workload.outcomes[OK] > 100 * crash, timeout=PATIENCE)  # noqa: B023
+        server.kill()
+        await eventually_async(lambda: is_away(service), timeout=PATIENCE)
+        server.start()
+        await eventually_async(lambda: is_serving(service), timeout=PATIENCE)
+    await workload.stop()
+    assert workload.outcomes["STORE_UNAVAILABLE"]
+    for token in workload.alive:
+        await service.verify(token)
+    for token in workload.ended:
+        assert await outcome(service.verify(token)) == "SESSION_ENDED"
 
 
 async def test_a_service_starts_before_its_redis(start_redis: StartRedis, serve: Serve) -> None:

@@ -18,10 +18,14 @@ class TcpProxy:
     def __init__(self, port: int) -> None:
         self.swallow_replies = False
         """Drop what the server sends: commands are done and their answers lost."""
+        self.swallowed: list[bytes] = []
+        """What was dropped, as it came."""
         self.chunk = 0
         """Pass replies on in pieces of so many bytes; 0 as they come."""
         self.cut_after: int | None = None
         """Break every connection after so many more bytes of replies."""
+        self.delay = 0.0
+        """Hold what the server sends for so many seconds."""
         self.lose_reply_to = b""
         """Break the next connection that asks for this, once the server has answered."""
         self.connections = 0
@@ -83,10 +87,14 @@ class TcpProxy:
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await _receive(reader):
             if self.swallow_replies:
+                self.swallowed.append(data)
                 continue
             if writer in self._doomed:
                 writer.transport.abort()
                 break
+            if self.delay:
+                asyncio.get_running_loop().call_later(self.delay, _send, writer, data)
+                continue
             if self.cut_after is not None:
                 data, self.cut_after = data[: self.cut_after], max(0, self.cut_after - len(data))
             await self._pass_on(data, writer)
@@ -102,6 +110,11 @@ class TcpProxy:
             writer.write(data[start : start + size])
             # One turn of the loop, so that the pieces do not leave together.
             await asyncio.wait([asyncio.ensure_future(writer.drain())])
+
+
+def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.transport.is_closing():
+        writer.write(data)
 
 
 async def _receive(reader: asyncio.StreamReader) -> bytes:
