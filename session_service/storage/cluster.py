@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
-from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from session_service.storage.cluster_reads import ClusterReads
@@ -77,7 +78,7 @@ class ClusterClient(RedisCluster):
             await self.initialize()
             node, asking = self.get_node_from_key(key), False
             for _ in range(_REDIRECTIONS):
-                replies = await _on_node(node, commands, asking=asking)
+                replies = await self._on_node(node, commands, asking=asking)
                 match replies[0]:
                     case MovedError() as moved:
                         await self.nodes_manager.move_slot(moved)
@@ -113,14 +114,22 @@ class ClusterClient(RedisCluster):
             self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
         return node
 
-
-async def _on_node(node: ClusterNode | None, commands: Sequence[Sequence[Any]], *, asking: bool) -> list[Any]:
-    if node is None:
-        raise RedisConnectionError("the cluster has nobody for this slot")
-    words = ([["ASKING"]] if asking else []) + [list(each) for each in commands]
-    pipelined = [PipelineCommand(place, *each) for place, each in enumerate(words)]
-    await node.execute_pipeline(pipelined)
-    return [each.result for each in pipelined[asking:]]
+    async def _on_node(
+        self, node: ClusterNode | None, commands: Sequence[Sequence[Any]], *, asking: bool
+    ) -> list[Any]:
+        if node is None:
+            raise RedisConnectionError("the cluster has nobody for this slot")
+        words = ([["ASKING"]] if asking else []) + [list(each) for each in commands]
+        pipelined = [PipelineCommand(place, *each) for place, each in enumerate(words)]
+        try:
+            await node.execute_pipeline(pipelined)
+        except (RedisConnectionError, RedisTimeoutError):
+            self._initialize = True  # as redis-py does, so that the next command asks who is the primary
+            raise
+        replies = [each.result for each in pipelined[asking:]]
+        if any(isinstance(reply, RedisConnectionError | RedisTimeoutError) for reply in replies):
+            self._initialize = True
+        return replies
 
 
 class ClusterTarget:
@@ -138,6 +147,8 @@ class ClusterTarget:
     async def open(self) -> None:
         """Start; returns after the first attempt."""
         await self.reads.open()
+        with suppress(RedisError, RedisClusterException):
+            await self.client.initialize()  # before its first command, which would go to any node
 
     async def close(self) -> None:
         """End every connection."""

@@ -23,16 +23,26 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
+async def make_connections() -> AsyncIterator[Callable[[RedisSettings], RedisConnections]]:
+    """A function that makes connections of the given settings, to be opened by the test."""
+    made: list[RedisConnections] = []
+
+    def make(settings: RedisSettings) -> RedisConnections:
+        made.append(RedisConnections(settings))
+        return made[-1]
+
+    yield make
+    for connections in made:
+        await connections.close()
+
+
+@pytest.fixture
+async def connect(make_connections: Callable[[RedisSettings], RedisConnections]) -> Connect:
     """A function that opens connections of the given settings."""
-    opened: list[RedisConnections] = []
 
     async def connect(settings: RedisSettings) -> RedisConnections:
-        connections = RedisConnections(settings)
-        opened.append(connections)
+        connections = make_connections(settings)
         await connections.open()
         return connections
 
-    yield connect
-    for connections in opened:
-        await connections.close()
+    return connect

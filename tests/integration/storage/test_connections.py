@@ -260,7 +260,7 @@ class TestChanges:
         proxy.swallow_replies = True
         change = asyncio.create_task(_execute(connections, *command))
         with redis_server.client() as client:
-            await eventually_async(lambda: client.get("count") == b"1")
+            await eventually_async(lambda: b":1\r\n" in proxy.swallowed)
             # From here on a second try would come through.
             proxy.swallow_replies = False
             if lost == "connection":
