@@ -34,6 +34,7 @@ from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
 from session_service.storage.connections import RedisConnections
 from session_service.storage.embedded import EmbeddedRedis
+from session_service.storage.fsck import RedisFsck
 from session_service.storage.sessions import RedisSessionReader, RedisSessionWriter
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 from session_service.storage.upkeep import RedisUpkeep
@@ -111,6 +112,7 @@ class Backend:
         self.directory = RedisUserWriter(mutations, self.users)
         self.attempts = RedisAttempts(mutations)
         self.upkeep = RedisUpkeep(self.connections, mutations)
+        self.fsck = RedisFsck(self.connections, mutations)
         self._stream = RedisAuditLog(
             mutations,
             stream_length=config.audit.stream_length,

@@ -8,8 +8,8 @@ the admin key are random, made once per directory.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import os
 import secrets
 import shlex
 from collections.abc import Mapping
@@ -26,6 +26,7 @@ from session_service.domain.administration import NewUser
 from session_service.domain.errors import UserNotFound
 from session_service.domain.events import Actor
 from session_service.domain.service_keys import new_service_key, service_key_digest
+from session_service.private_files import replace_private
 from session_service.tokens.keys import new_document
 
 ENV_FILE: Final = "dev.env"
@@ -67,7 +68,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Development:
-    """A configuration completed for development, and what belongs to it."""
+    """A configuration with keys and credentials, and what belongs to it."""
 
     config: Config
     credentials: Credentials
@@ -91,7 +92,7 @@ class Development:
         }
         env_file = self.directory / ENV_FILE
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-        _write_private(env_file, "".join(lines))
+        replace_private(env_file, "".join(lines))
         return _BANNER.format(
             address=address,
             directory=self.directory,
@@ -102,40 +103,44 @@ class Development:
         )
 
 
-def develop(config: Config) -> Development:
-    """Complete a configuration: what is not configured is made here.
+def with_defaults(config: Config) -> Config:
+    """The configuration with what development mode has where nothing is configured; touches no file.
 
     Args:
-        config: as read; a Redis that it names is used instead of an embedded one.
+        config: as read; a Redis or a key file that it names is used instead of one made here.
+    """
+    sections: dict[str, Mapping[str, object]] = {
+        "redis": {} if config.redis.places() else {"embedded": True},
+        "tokens": {} if config.tokens.key_file else {"key_file": config.redis.data_dir / KEY_FILE},
+        "server": {"reflection": True},
+        "logging": {} if "format" in config.logging.model_fields_set else {"format": "console"},
+    }
+    return _updated(config, sections)
+
+
+def develop(config: Config) -> Development:
+    """Make, or find from the last run, the keys and credentials of development mode.
+
+    Args:
+        config: as ``with_defaults`` gives it; its data directory is this process's alone.
 
     Raises:
         OSError: the directory or a file in it cannot be used.
     """
     directory = config.redis.data_dir
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_file = directory / KEY_FILE
+    if config.tokens.key_file == key_file and not key_file.exists():
+        replace_private(key_file, json.dumps(new_document("HS256"), indent=2))
     credentials = _credentials(directory)
-    return Development(_completed(config, directory, credentials), credentials)
-
-
-def _completed(config: Config, directory: Path, credentials: Credentials) -> Config:
     key = ServiceKeySection(name="dev", digest=service_key_digest(credentials.admin_key), roles=("admin",))
-    sections: dict[str, Mapping[str, object]] = {
-        "redis": {} if config.redis.places() else {"embedded": True},
-        "tokens": {} if config.tokens.key_file else {"key_file": _key_file(directory)},
-        "server": {"reflection": True},
-        "admin": {"service_keys": (*config.admin.service_keys, key)},
-        "logging": {} if "format" in config.logging.model_fields_set else {"format": "console"},
-    }
+    completed = _updated(config, {"admin": {"service_keys": (*config.admin.service_keys, key)}})
+    return Development(completed, credentials)
+
+
+def _updated(config: Config, sections: Mapping[str, Mapping[str, object]]) -> Config:
     return config.model_copy(
         update={name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
     )
-
-
-def _key_file(directory: Path) -> Path:
-    key_file = directory / KEY_FILE
-    if not key_file.exists():
-        _write_private(key_file, json.dumps(new_document("HS256"), indent=2))
-    return key_file
 
 
 def _credentials(directory: Path) -> Credentials:
@@ -154,8 +159,11 @@ def _credentials(directory: Path) -> Credentials:
 
 
 def _read_env(path: Path) -> dict[str, str]:
-    pairs = (line.partition("=") for line in shlex.split(path.read_text()))
-    return {name: value for name, _, value in pairs}
+    """The values in a file of ours; none if it was edited into something else."""
+    with contextlib.suppress(ValueError):
+        pairs = (line.partition("=") for line in shlex.split(path.read_text()))
+        return {name: value for name, _, value in pairs}
+    return {}
 
 
 async def _add_demo_user(config: Config, credentials: Credentials) -> None:
@@ -170,15 +178,6 @@ async def _add_demo_user(config: Config, credentials: Credentials) -> None:
                 await administration.set_password(
                     user.user_id, credentials.password, keep_sessions=True, actor=_ACTOR
                 )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)
 
 
 def _sourced(path: Path) -> str:

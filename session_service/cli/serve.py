@@ -4,58 +4,49 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
 from session_service import supervisor
-from session_service.config import Config, missing_to_serve
+from session_service.cli.commands import Command
+from session_service.cli.settings import Settings, pass_settings
+from session_service.config import Config, ConfigError, missing_to_serve
+from session_service.development import develop
 from session_service.observability.logs import configure_logging
-from session_service.storage.embedded import EmbeddedRedis, EmbeddedRedisError
-from session_service.tokens.keys import KeyRingError
-
-if TYPE_CHECKING:
-    from session_service.cli.main import Settings
+from session_service.storage.directory_lock import DirectoryLock
+from session_service.storage.embedded import EmbeddedRedis
 
 
-@click.command()
+@click.command(cls=Command, examples=["--dev serve", "--config session.yaml serve --workers 4"])
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the port.")
-@click.pass_obj
-def serve(settings: Settings, workers: int | None) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the calls in flight.
+@pass_settings
+def serve(settings: Settings, *, workers: int | None) -> None:
+    """Serve until SIGTERM or Ctrl-C.
 
-    SIGHUP has the signing keys read again. Outside --dev, a Redis and a key file must be
-    configured: `session-service keys new` makes one.
+    The calls in flight are finished then. SIGHUP has the signing keys read again. Outside --dev, a Redis and
+    a key file must be configured; 'keys new' makes one.
     """
-    try:
-        if settings.dev:
-            _serve_in_development(settings, workers)
-        else:
-            _serve(settings, workers)
-    except (EmbeddedRedisError, KeyRingError, OSError, supervisor.WorkerFailedError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _serve(settings: Settings, workers: int | None) -> None:
     config = _with_workers(settings.load(), workers)
     if missing := missing_to_serve(config):
-        raise click.ClickException("cannot serve yet:\n" + "\n".join(missing))
+        raise ConfigError(*missing)
     configure_logging(config.logging.format, config.logging.level)
-    with embedded_redis(config):
+    if settings.dev:
+        _serve_in_development(config)
+        return
+    with _embedded_redis(config):
         supervisor.run(config, lambda _: None)
 
 
-def _serve_in_development(settings: Settings, workers: int | None) -> None:
-    development = settings.develop()
-    config = _with_workers(development.config, workers)
-    configure_logging(config.logging.format, config.logging.level)
-    with embedded_redis(config):
+def _serve_in_development(config: Config) -> None:
+    """Serve, alone in the data directory: what is in it belongs to the one that runs."""
+    with _embedded_redis(config) if config.redis.embedded else DirectoryLock(config.redis.data_dir):
+        development = develop(config)
         development.add_demo_user()
-        supervisor.run(config, lambda address: click.echo(development.announce(address)))
+        supervisor.run(development.config, lambda address: click.echo(development.announce(address)))
 
 
 @contextlib.contextmanager
-def embedded_redis(config: Config) -> Iterator[None]:
+def _embedded_redis(config: Config) -> Iterator[None]:
     """Run the embedded redis-server around a block, if the configuration asks for one."""
     if not config.redis.embedded:
         yield

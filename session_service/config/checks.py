@@ -22,12 +22,17 @@ def conflicts(config: Config) -> Iterator[str]:
 
 def missing_to_serve(config: Config) -> tuple[str, ...]:
     """What a server outside ``--dev`` still needs, by key, one line each; empty = nothing."""
-    missing = []
-    if not config.redis.places():
-        missing.append(f"redis is not configured: set one of {_PLACES} ({variable('redis.host')}=...)")
+    missing = list(missing_store(config))
     if config.tokens.key_file is None:
         missing.append(f"tokens.key_file is not set ({variable('tokens.key_file')}=...)")
     return tuple(missing)
+
+
+def missing_store(config: Config) -> tuple[str, ...]:
+    """What it still takes to reach Redis, likewise."""
+    if config.redis.places():
+        return ()
+    return (f"redis is not configured: set one of {_PLACES} ({variable('redis.host')}=...)",)
 
 
 def _session_conflicts(config: Config) -> Iterator[str]:

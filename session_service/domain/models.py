@@ -224,10 +224,14 @@ class TokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """Index entries looked at, and the dead ones among them that were removed."""
+    """Index entries looked at, and the dead ones among them that were removed.
+
+    ``busy`` says that another sweep was under way, and so nothing was done.
+    """
 
     scanned: int = 0
     removed: int = 0
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """A redis-server as a child process, for development and for a single small machine.
 
 Data is kept in an append-only file, so that a restart keeps every session. Redis listens on a
-unix socket in a directory of mode 0700 only, never on the network. It is a child in a session of its own: the
-Ctrl-C that stops the service does not reach it, so it goes last, when nothing needs it any more.
+unix socket in a directory of mode 0700 only, never on the network. It is a child in a session of
+its own: the Ctrl-C that stops the service does not reach it, so it goes last, when nothing needs it
+any more. Should it end by itself, it is started again over the same data.
 """
 
 from __future__ import annotations
@@ -10,21 +11,29 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from session_service.storage.directory_lock import DirectoryInUse, DirectoryLock
+
 _SYSTEM_NAMES: Final = ("redis-server", "valkey-server")
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 10.0
+_RESTART_SECONDS: Final = 0.5
+_LONGEST_SOCKET_PATH: Final = 103
+"""Bytes that a unix socket's path may have: 104 to 108 with the closing zero, by system."""
 
 OPTIONS: Final = {
     "port": "0",
@@ -39,6 +48,8 @@ OPTIONS: Final = {
     "hash-max-ziplist-value": "1024",
     "logfile": "redis.log",
 }
+
+_log = logging.getLogger(__name__)
 
 
 class EmbeddedRedisError(Exception):
@@ -64,8 +75,37 @@ def redis_server_binary() -> Path:
     )
 
 
+@contextlib.contextmanager
+def borrowed_redis(directory: Path) -> Iterator[None]:
+    """Have Redis over this directory around a block: the one that runs, else one for as long as it takes.
+
+    Several that borrow at a time share it: who started it waits for the others before stopping it.
+
+    Args:
+        directory: as of ``EmbeddedRedis``.
+
+    Raises:
+        EmbeddedRedisError: it cannot be had.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server = EmbeddedRedis(directory)
+    with (directory / "borrowers").open("a") as borrowers:
+        fcntl.flock(borrowers, fcntl.LOCK_SH)
+        try:
+            server.start()
+        except DirectoryInUse:
+            server.await_answer()
+            yield
+            return
+        try:
+            yield
+        finally:
+            fcntl.flock(borrowers, fcntl.LOCK_EX)
+            server.stop()
+
+
 class EmbeddedRedis:
-    """Starts and stops one redis-server over one data directory.
+    """Runs one redis-server over one data directory.
 
     Args:
         directory: where data, socket, log and lock are; made if missing. One process at a time.
@@ -73,40 +113,39 @@ class EmbeddedRedis:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._lock: IO[str] | None = None
+        self._lock = DirectoryLock(directory)
         self._process: subprocess.Popen[bytes] | None = None
+        self._changing = threading.Lock()
+        self._stopping = threading.Event()
 
     @property
     def socket(self) -> Path:
         """The unix socket to connect to: the shorter of its two spellings, as there is a limit."""
         absolute = (self.directory / "redis.sock").absolute()
-        return min(absolute, Path(os.path.relpath(absolute)), key=lambda path: len(str(path)))
+        return min(absolute, Path(os.path.relpath(absolute)), key=lambda path: len(os.fsencode(path)))
 
     def start(self) -> None:
         """Start Redis and wait until it has loaded its data and answers.
 
         Raises:
-            EmbeddedRedisError: no binary, a directory in use, or Redis ended at once.
+            DirectoryInUse: another process runs one over it.
+            EmbeddedRedisError: no binary, a path too long, or Redis ended at once.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
+        self._check_path()
+        self._lock.take()
         try:
             self._end_orphan()
-            arguments = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
-            self._process = subprocess.Popen(  # noqa: S603 - arguments are our own
-                [redis_server_binary(), *arguments],
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            self._await_answer(self._process)
+            self._launch()
+            self.await_answer()
         except BaseException:
             self.stop()
             raise
+        threading.Thread(target=self._keep, name="embedded redis", daemon=True).start()
 
     def stop(self) -> None:
         """Stop Redis, its data written, and let go of the directory."""
+        with self._changing:
+            self._stopping.set()
         if self._process is not None:
             self._process.terminate()
             try:
@@ -114,37 +153,64 @@ class EmbeddedRedis:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._process = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
-    def _take_lock(self) -> None:
-        lock = (self.directory / "lock").open("a")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise EmbeddedRedisError(f"{self.directory} is in use by another process") from error
-        self._lock = lock
+    def await_answer(self) -> None:
+        """Wait until Redis, whoever runs it, has loaded its data and answers.
 
-    def _end_orphan(self) -> None:
-        """End the Redis of a service that was killed; the lock says that nobody uses it."""
-        with contextlib.suppress(redis.ConnectionError):
-            client = self._client()
-            client.shutdown(save=False)
-        (self.directory / "redis.sock").unlink(missing_ok=True)
-
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
+        Raises:
+            EmbeddedRedisError: it ended, or does not answer for half a minute.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if process.poll() is not None:
+            if self._process and self._process.poll() is not None:
                 raise EmbeddedRedisError(f"redis-server ended at once: {self._last_words()}")
-            with contextlib.suppress(redis.ConnectionError), self._client() as client:
+            with contextlib.suppress(redis.RedisError), self._client() as client:
                 client.ping()
                 return
             time.sleep(_POLL_SECONDS)
         raise EmbeddedRedisError(f"redis-server does not answer: {self._last_words()}")
+
+    def _check_path(self) -> None:
+        size = len(os.fsencode(self.socket))
+        if size > _LONGEST_SOCKET_PATH:
+            raise EmbeddedRedisError(
+                f"redis.data_dir: the path of a unix socket in it has {size} bytes and may have "
+                f"{_LONGEST_SOCKET_PATH}: {self.socket}"
+            )
+
+    def _launch(self) -> None:
+        arguments = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
+        self._process = subprocess.Popen(  # noqa: S603 - arguments are our own
+            [redis_server_binary(), *arguments],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            umask=0o077,
+        )
+
+    def _keep(self) -> None:
+        """Start it again when it ends by itself: killed for its memory, say."""
+        while (process := self._process) is not None:
+            exit_code = process.wait()
+            if self._stopping.wait(_RESTART_SECONDS):
+                return
+            with self._changing:
+                if self._stopping.is_set():
+                    return
+                _log.error("redis-server ended; started again", extra={"exit_code": exit_code})
+                self._launch()
+
+    def _end_orphan(self) -> None:
+        """End the Redis of a service that was killed; the lock says that nobody uses it."""
+        try:
+            with self._client() as client:
+                client.shutdown(save=False)
+        except redis.ConnectionError:
+            (self.directory / "redis.sock").unlink(missing_ok=True)
+        except redis.RedisError as error:
+            raise EmbeddedRedisError(f"a redis-server left over in {self.directory} does not end") from error
 
     def _client(self) -> redis.Redis:
         # Without redis-py's retries, which spend 3.5 s on finding that nobody is there.

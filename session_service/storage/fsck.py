@@ -73,6 +73,10 @@ class FsckReport:
         counts = {each.name: getattr(self, each.name) for each in fields(self)[_FIRST_FINDING:]}
         return {name: count for name, count in counts.items() if count}
 
+    def left(self, *, repaired: bool) -> int:
+        """How much of it is wrong still; a repair mends all but users whose name another user has."""
+        return self.users_renamed if repaired else sum(self.wrong.values())
+
 
 _FIRST_FINDING: Final = [each.name for each in fields(FsckReport)].index("sessions_unindexed")
 

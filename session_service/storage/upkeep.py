@@ -41,14 +41,12 @@ class RedisUpkeep:
     async def sweep(self, progress: Progress | None = None) -> SweepReport:
         """Remove index entries without a session, in bounded steps, and count the rest.
 
-        A report of nothing scanned may mean that another process is sweeping.
-
         Args:
             progress: told how many entries were looked at, between steps.
         """
         lock = _Lock(self._mutations)
         if not await lock.acquire():
-            return SweepReport()
+            return SweepReport(busy=True)
         try:
             return await self._sweep(lock, progress)
         finally:

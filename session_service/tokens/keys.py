@@ -22,7 +22,16 @@ from typing import Any, Literal
 from session_service.tokens import strict_json
 from session_service.tokens.jwk import JwkError, Key, kid_of, new_key, read_key
 
-__all__ = ["KeyRing", "KeyRingError", "Purpose", "load_key_ring", "new_document", "new_key", "prepend"]
+__all__ = [
+    "KeyRing",
+    "KeyRingError",
+    "Purpose",
+    "load_key_ring",
+    "new_document",
+    "new_key",
+    "prepend",
+    "read_document",
+]
 
 Purpose = Literal["access", "refresh"]
 
@@ -58,16 +67,25 @@ def load_key_ring(path: Path) -> KeyRing:
     Raises:
         KeyRingError: the file cannot be read, is not JSON, or holds a key that cannot be used.
     """
-    try:
-        document = strict_json.read_object(path.read_bytes())
-    except OSError as error:
-        raise KeyRingError(f"cannot read the key file {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise KeyRingError(f"the key file {path} is not usable JSON: {error}") from None
+    document = read_document(path)
     try:
         return KeyRing.from_document(document)
     except KeyRingError as error:
         raise KeyRingError(f"the key file {path}: {error}") from None
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a key file without looking at its keys.
+
+    Raises:
+        KeyRingError: the file cannot be read, or is not a JSON object.
+    """
+    try:
+        return strict_json.read_object(path.read_bytes())
+    except OSError as error:
+        raise KeyRingError(f"cannot read the key file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise KeyRingError(f"the key file {path} is not usable JSON: {error}") from None
 
 
 def new_document(alg: str) -> dict[str, Any]:
