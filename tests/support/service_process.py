@@ -229,5 +229,7 @@ class ServiceProcess:
 
     def _end_orphan(self) -> None:
         socket = self.data_directory / "redis.sock"
+        if not socket.exists():
+            return
         with suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(socket)) as client:
             client.shutdown(nosave=True)
