@@ -38,6 +38,10 @@ class ClusterClient(RedisCluster):
         settings: where the cluster is.
     """
 
+    # While a user's keys are split over two primaries, or new ones are made in a slot that migrates, Redis
+    # answers ASK, TRYAGAIN, MOVED in turn; redis-py's 16 are over before the slot is.
+    RedisClusterRequestTTL = 64
+
     def __init__(self, settings: RedisSettings) -> None:
         tls = {} if settings.tls is None else {"ssl": True, **tls_kwargs(settings.tls)}
         super().__init__(

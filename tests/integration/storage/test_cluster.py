@@ -104,8 +104,7 @@ async def test_changes_under_resharding_are_made_once_each(
         return count
 
     changing = [asyncio.create_task(change_on()) for _ in range(3)]
-    for step in (move.begin, lambda: move.carry("a:{mover}"), lambda: move.carry("b:{mover}"), move.finish):
-        await asyncio.to_thread(step)
+    await asyncio.to_thread(_migrate, move, "a:{mover}", "b:{mover}")
     await execute(connections, *script)
     moved.set()
     made = 2 + sum(await asyncio.gather(*changing))
@@ -113,6 +112,13 @@ async def test_changes_under_resharding_are_made_once_each(
         await connections.reads.read("{mover}", ("GET", "a:{mover}"), ("GET", "b:{mover}"))
         == [str(made).encode()] * 2
     )
+
+
+def _migrate(move: SlotMove, *keys: str) -> None:
+    move.begin()
+    for key in keys:
+        move.carry(key)
+    move.finish()
 
 
 async def test_a_key_made_inside_a_script_may_be_elsewhere_while_its_slot_moves(
