@@ -6,7 +6,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from session_service.domain.errors import InvalidCredentials, UserNotFound
+from session_service.domain.errors import InvalidCredentials, Overloaded, TooManyAttempts, UserNotFound
 from session_service.domain.events import Action, Actor, AuditEvent
 from session_service.domain.models import Identity, User, UserChange
 from session_service.domain.policy import encode_cursor, new_id, normalise_username
@@ -166,12 +166,9 @@ class Administration:
         check.new_password("new_password", new, self._common)
         check.done()
         user = await self.get_user(user_id=identity.user_id)
-        attempt = LoginAttempt(normalise_username(user.username), ip_address, known_device=True)
-        await self._throttle.take(attempt)
-        if await self._hasher.verify(current, user.password_hash) is None:
-            raise InvalidCredentials
+        actor = Actor(f"user:{user.user_id}", ip_address)
+        await self._confirm(user, current, identity.session_id, actor)
         password_hash = await self._hasher.hash(new)
-        await self._throttle.succeeded(attempt)
         change = self._directory.set_password(
             user.user_id,
             password_hash,
@@ -179,8 +176,24 @@ class Administration:
             end_sessions=not keep_other_sessions,
             keep=identity.session_id,
         )
-        actor = Actor(f"user:{user.user_id}", ip_address)
         return (await self._change(change, Action.PASSWORD_CHANGED, actor)).ended_count
+
+    async def _confirm(self, user: User, password: str, session_id: str, actor: Actor) -> None:
+        """Ask for the password within a session: throttled and recorded as a login is (ASVS 16.3.1)."""
+        attempt = LoginAttempt(normalise_username(user.username), actor.ip_address, session_id=session_id)
+        try:
+            await self._throttle.take(attempt)
+            if await self._hasher.verify(password, user.password_hash) is None:
+                raise InvalidCredentials
+        except Overloaded:
+            await self._throttle.give_back(attempt)
+            raise
+        except (InvalidCredentials, TooManyAttempts) as refusal:
+            failed = isinstance(refusal, InvalidCredentials)
+            action = Action.LOGIN_FAILED if failed else Action.LOGIN_THROTTLED
+            self._audit.record(AuditEvent(action, user.user_id, session_id, actor, detail="password_change"))
+            raise
+        await self._throttle.succeeded(attempt)
 
     async def set_roles(self, user_id: str, roles: Sequence[str], actor: Actor) -> User:
         """Set a user's roles; live sessions follow in the same step.

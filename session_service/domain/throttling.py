@@ -3,19 +3,24 @@
 Three counters, each in a fixed window, taken *before* the password is hashed so that parallel
 guesses cannot pass, and given back when the password was right:
 
-* account and address: a guesser at one place;
+* account and place: a guesser at one address, or in one session whose token was stolen;
 * address: one place trying many accounts (password spraying);
 * account: many places trying one account. A device that has logged in to the account before
   is not held to this one, so a distributed guesser cannot keep the owner out.
+
+An IPv6 address counts as its network of 64 bits, which is what one subscriber has at least (RFC 6177).
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from session_service.domain.errors import TooManyAttempts
 from session_service.domain.ports import AttemptStore
+
+_IPV6_SUBSCRIBER_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,14 @@ class LoginAttempt:
         username: normalised.
         ip_address: the true client address, or empty where it is not known.
         known_device: the account has been logged in to from this device before.
+        session_id: the session in which the password is asked for once more; empty at a login.
+            It has a counter of its own, so that a stolen token is no way to guess from everywhere.
     """
 
     username: str
     ip_address: str
     known_device: bool = False
+    session_id: str = ""
 
 
 class LoginThrottle:
@@ -84,9 +92,22 @@ class LoginThrottle:
 
     def _counters(self, attempt: LoginAttempt) -> Iterator[tuple[str, str, int]]:
         policy = self._policy
-        pair = f"{attempt.username}\0{attempt.ip_address}\0{attempt.known_device}"
-        yield "account_address", pair, policy.per_account_and_address
-        if attempt.ip_address:
-            yield "address", attempt.ip_address, policy.per_address
-        if not attempt.known_device:
+        network = _network(attempt.ip_address)
+        place = attempt.session_id or f"{network}\0{attempt.known_device}"
+        yield "account_address", f"{attempt.username}\0{place}", policy.per_account_and_address
+        if network:
+            yield "address", network, policy.per_address
+        if not (attempt.known_device or attempt.session_id):
             yield "account", attempt.username, policy.per_account
+
+
+def _network(address: str) -> str:
+    """Where an address is, in one spelling: the IPv4 address, the IPv6 network; empty stays empty."""
+    if not address:
+        return ""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed), _IPV6_SUBSCRIBER_BITS), strict=False))

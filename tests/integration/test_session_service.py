@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
 import grpc
 from session_api.v1 import admin_service_pb2 as admin_pb
 from session_api.v1 import session_pb2
 from session_api.v1 import session_service_pb2 as pb
 
+from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
 from tests.support.in_process import PASSWORD, ServiceUnderTest, bearer
 
@@ -215,3 +217,26 @@ async def test_a_password_change_ends_the_other_sessions(service: ServiceUnderTe
     with fails(UNAUTHENTICATED, "INVALID_CREDENTIALS"):
         await service.login()
     await service.sessions.Login(pb.LoginRequest(username="ada", password="a new password"))
+
+
+async def test_a_stolen_token_is_no_way_to_guess_the_password(
+    service: ServiceUnderTest, redis_server: RedisServer
+) -> None:
+    """Wrong current passwords are recorded, then throttled, and do not keep the owner from logging in."""
+    await service.add_user()
+    stolen = await service.login()
+    change = service.sessions.ChangePassword
+    guess = pb.ChangePasswordRequest(current_password="wrong one", new_password="a new password")
+    for _ in range(10):
+        with fails(UNAUTHENTICATED, "INVALID_CREDENTIALS"):
+            await change(guess, metadata=bearer(stolen.access_token))
+    with fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_ATTEMPTS"):
+        await change(guess, metadata=bearer(stolen.access_token))
+    await service.login()
+
+    def recorded() -> Counter[bytes]:
+        with redis_server.client() as client:
+            events = [event for _, event in client.xrange("session_events")]
+        return Counter(each[b"action"] for each in events if each.get(b"detail") == b"password_change")
+
+    await eventually_async(lambda: recorded() == {b"login_failed": 10, b"login_throttled": 1})

@@ -103,3 +103,31 @@ async def test_without_an_address_only_the_account_counts() -> None:
     throttle, counters = _throttle()
     await throttle.take(LoginAttempt("ada", ""))
     assert {scope for scope, _ in counters.counts} == {"account_address", "account"}
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:DB8:0::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1:2", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+async def test_one_subscriber_is_one_place(address: str, counted: str) -> None:
+    """Whoever has a network of 64 bits has one counter, however the address is spelled."""
+    throttle, counters = _throttle()
+    await throttle.take(LoginAttempt("ada", address))
+    assert counters.counts["address", counted] == 1
+    await throttle.give_back(LoginAttempt("ada", address))
+    assert not any(counters.counts.values())
+
+
+async def test_a_stolen_session_guesses_in_one_place() -> None:
+    """Where the password is asked for in a session, its guesses count together from everywhere, and alone."""
+    throttle, _ = _throttle()
+    guesses = [LoginAttempt("ada", f"192.0.2.{n}", session_id="stolen") for n in range(10)]
+    assert sum([await _guesses(throttle, each, 1) for each in guesses]) == 3
+    assert await _guesses(throttle, LoginAttempt("ada", "198.51.100.1", session_id="owner's"), 1) == 1
+    assert await _guesses(throttle, LoginAttempt("ada", "198.51.100.2"), 1) == 1
