@@ -61,9 +61,13 @@ def user_devices(user_id: str) -> str:
     return f"user_devices:{{{user_id}}}"
 
 
-def login_request(user_id: str, request_id: str) -> str:
-    """The string that remembers which session a creation with this request id made."""
-    return f"login_request:{{{user_id}}}:{request_id}"
+def login_request(user_id: str, proof: str, fingerprint: str, request_id: str) -> str:
+    """The string that remembers which session a creation with this request id made.
+
+    A login by password never gets what a trusted service's creation made, nor one device another's
+    session, however guessable their request ids are.
+    """
+    return f"login_request:{{{user_id}}}:{proof}:{fingerprint}:{request_id}"
 
 
 def login_attempts(scope: str, subject: str) -> str:

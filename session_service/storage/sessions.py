@@ -165,7 +165,8 @@ class RedisSessionWriter:
 
     def _creation_keys(self, new: NewSession) -> list[str]:
         user_id = new.user_id
-        request = [keys.login_request(user_id, new.request_id)] if new.request_id else []
+        named = (_proof(new), new.fingerprint, new.request_id)
+        request = [keys.login_request(user_id, *named)] if new.request_id else []
         return [
             keys.session(user_id, new.session_id),
             keys.token(user_id, new.token_id),
@@ -188,7 +189,7 @@ class RedisSessionWriter:
             encode_device(new.device),
             new.ip_address,
             new.fingerprint,
-            "trusted" if new.password_hash is None else "password",
+            _proof(new),
             new.password_hash or "",
             policy.session_expire * 1000,
             self._token_life,
@@ -264,6 +265,11 @@ async def end_all(mutations: Mutations, user_id: str, keep: str | None = None) -
 
 def _prefixes(user_id: str) -> tuple[str, str]:
     return keys.session_prefix(user_id), keys.token_prefix(user_id)
+
+
+def _proof(new: NewSession) -> str:
+    """How the user was proven: to a trusted service, or here by password."""
+    return "trusted" if new.password_hash is None else "password"
 
 
 def _texts(replies: Sequence[bytes]) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ async def test_a_repeated_request_id_gives_the_same_session(store: Store) -> Non
     """A login whose answer was lost is repeated, not doubled; the answer is equal (I7)."""
     writer = store.writer()
     first = await writer.create(new_session(request_id="r-1"))
-    again = await writer.create(new_session(request_id="r-1", fingerprint="another"))
+    again = await writer.create(new_session(request_id="r-1"))
     assert again == replace(first, repeated=True)
     assert len(await store.sessions.activity("ada")) == 1
 
@@ -218,7 +218,20 @@ async def test_request_ids_are_each_users_own_and_short_lived(store: Store) -> N
     ada = await writer.create(new_session("ada", request_id="r-1"))
     bob = await writer.create(new_session("bob", request_id="r-1"))
     assert ada.session_id != bob.session_id
-    assert 0 < await store.do("PTTL", keys.login_request("ada", "r-1")) <= 60_000
+    [remembered] = [key for key in await store.keys() if key.startswith("login_request:{ada}:")]
+    assert 0 < await store.do("PTTL", remembered) <= 60_000
+
+
+async def test_a_request_id_holds_for_one_proof_and_one_device(store: Store) -> None:
+    """Guessing a request id gives a password login neither a trusted one's session nor another device's."""
+    writer = store.writer()
+    ada = await store.directory.create(new_user("ada", "ada"))
+    trusted = new_session("ada", roles=("admin",), fingerprint="phone", request_id="r-1")
+    password = replace(trusted, password_hash=ada.password_hash, session_id=new_id(), token_id=new_id())
+    other = replace(password, fingerprint="laptop", session_id=new_id(), token_id=new_id())
+    made = [await writer.create(each) for each in (trusted, password, other)]
+    assert len({each.session_id for each in made}) == 3
+    assert [each.roles for each in made] == [("admin",), ("user",), ("user",)]
 
 
 async def test_a_device_is_new_once(store: Store) -> None:

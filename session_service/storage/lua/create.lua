@@ -1,7 +1,7 @@
 -- Creates a session with its first access token and its index entry, within the limit.
 --
 -- KEYS  1 user_session:{u}:<new>   2 token:{u}:<new>   3 user_sessions:{u}   4 user:{u}
---       5 user_devices:{u}         6 login_request:{u}:<request id>, only if there is one
+--       5 user_devices:{u}         6 login_request:{u}:<proof>:<device>:<request id>, only if there is one
 --       Built here, of the same tag: user_session:{u}:<s> and token:{u}:<t> of sessions it evicts,
 --       and of the one that the request id made before.
 -- ARGV  as named below; spans in milliseconds. `proof` is 'password' or 'trusted'.

@@ -16,7 +16,7 @@ def test_keys_are_spelled_as_documented() -> None:
     assert keys.user("u") == "user:{u}"
     assert keys.username("ada") == "username:ada"
     assert keys.user_devices("u") == "user_devices:{u}"
-    assert keys.login_request("u", "r") == "login_request:{u}:r"
+    assert keys.login_request("u", "password", "d", "r") == "login_request:{u}:password:d:r"
     assert keys.AUDIT_STREAM == "session_events"
 
 
@@ -31,7 +31,7 @@ def test_all_keys_of_a_user_share_a_slot(user_id: str) -> None:
             keys.session_index(user_id),
             keys.user(user_id),
             keys.user_devices(user_id),
-            keys.login_request(user_id, "r"),
+            keys.login_request(user_id, "password", "d", "r"),
         )
     }
     assert len(slots) == 1
