@@ -38,7 +38,8 @@ from session_service.domain.throttling import LoginAttempt, LoginThrottle
 from session_service.domain.validation import Checker
 from session_service.domain.wholeness import whole
 
-_NOBODY = "-"
+# No user has this id.
+_NOBODY = ""
 
 
 @dataclass(frozen=True, slots=True)

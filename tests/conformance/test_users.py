@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -12,6 +13,7 @@ from session_service.domain.errors import InvalidCredentials, StoreUnavailable, 
 from session_service.domain.models import User
 from session_service.storage import keys
 from session_service.storage.sessions import BATCH
+from session_service.storage.users import RedisUserReader
 from tests.support.stores import Faltering, Meddling, new_session, new_user
 
 if TYPE_CHECKING:
@@ -47,6 +49,15 @@ async def test_absent_users_are_none(store: Store) -> None:
     assert await store.directory.delete("nobody") is None
     assert not await store.directory.replace_hash("nobody", "", "$h$")
     assert await store.keys() == set()
+
+
+async def test_a_free_name_costs_the_reads_of_a_taken_one(store: Store) -> None:
+    """Looking for a user takes two round trips whether or not there is one (ASVS 6.3.8)."""
+    await store.directory.create(new_user("id-1", "ada"))
+    for name in ("ada", "nobody"):
+        reads = AsyncMock(side_effect=store.reads.read)
+        await RedisUserReader(Mock(read=reads)).find(name)
+        assert reads.await_count == 2
 
 
 async def test_names_are_listed_in_order_and_by_pages(store: Store) -> None:
