@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import RedisError
 
 from session_service.domain.errors import StoreUnavailable
+from session_service.storage.dialling import being_cancelled
 from session_service.storage.faults import is_configuration_fault
 from session_service.storage.link import FailedReplies, Link
 
@@ -63,8 +64,6 @@ class ReadChannel:
         # Done while there is nothing to wait for; renewed before the link can be lost.
         self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failing = False
-        # Beside cancelling: redis-py may swallow that, as asyncio.wait_for of Python 3.11 does.
-        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -77,7 +76,6 @@ class ReadChannel:
 
     async def close(self) -> None:
         """Stop; what is in flight fails."""
-        self._closing.set()
         if self._link is not None:
             self._link.drop("closed")
         if self._task is not None:
@@ -113,11 +111,9 @@ class ReadChannel:
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
         loop = asyncio.get_running_loop()
-        while not self._closing.is_set():
+        while not being_cancelled():
             started = loop.time()
             await self._connect_and_watch()
-            if self._closing.is_set():
-                break
             self._on_change()
             if loop.time() - started > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
@@ -130,28 +126,36 @@ class ReadChannel:
         if self._attempt.done():
             self._attempt = asyncio.get_running_loop().create_future()
         try:
-            connection = await self._dial()
-            link = Link(connection, self._command_timeout)
-        except RedisError as error:
+            link, connection = await self._open_link()
+        except Exception as error:  # noqa: BLE001 - whatever it is: a channel that stops trying is gone for good
             self._log_failure(error)
             self._end_attempt()
-            return
-        if self._closing.is_set():
-            link.drop("closed")
             return
         self._link = link
         self._log_success()
         self._end_attempt()
         self._attempt = asyncio.get_running_loop().create_future()
-        await self._watch(link, connection)
+        try:
+            await self._watch(link, connection)
+        finally:
+            link.drop("closed")
+        if not being_cancelled():
+            _LOGGER.warning("redis %s: %s", self.name, link.lost.result())
+
+    async def _open_link(self) -> tuple[Link, AbstractConnection]:
+        connection = await self._dial()
+        try:
+            return Link(connection, self._command_timeout), connection
+        except RedisError:
+            await connection.disconnect(nowait=True)
+            raise
 
     async def _watch(self, link: Link, connection: AbstractConnection) -> None:
-        while not link.lost.done():
+        while not link.lost.done() and not being_cancelled():
             await asyncio.wait({link.lost}, timeout=_CHECK_INTERVAL)
             with suppress(StoreUnavailable, FailedReplies):
                 if not await self._still_primary(link, connection):
                     link.drop("no longer the primary")
-        _LOGGER.warning("redis %s: %s", self.name, link.lost.result())
 
     async def _still_primary(self, link: Link, connection: AbstractConnection) -> bool:
         # A primary turned replica goes on answering reads, out of date; only its role tells.
@@ -166,7 +170,7 @@ class ReadChannel:
         self._failing = False
         _LOGGER.info("redis %s: read channel open", self.name)
 
-    def _log_failure(self, error: RedisError) -> None:
+    def _log_failure(self, error: Exception) -> None:
         if not self._failing:
             level = logging.ERROR if is_configuration_fault(error) else logging.WARNING
             _LOGGER.log(level, "redis %s: cannot connect, trying again: %s", self.name, error)

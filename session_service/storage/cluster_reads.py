@@ -16,6 +16,7 @@ from redis.exceptions import AskError, RedisError, ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.channel import ReadChannel
+from session_service.storage.dialling import being_cancelled
 from session_service.storage.faults import fault_code
 from session_service.storage.link import Command, FailedReplies
 from session_service.storage.reads import raise_first_error
@@ -80,7 +81,6 @@ class ClusterReads:
         self._channels: dict[Address, NodeChannel] = {}
         self._owners: list[NodeChannel | None] = [None] * SLOTS
         self._stale = asyncio.Event()
-        self._closed = False  # beside cancelling, which redis-py may swallow; see channel
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -92,7 +92,6 @@ class ClusterReads:
 
     async def close(self) -> None:
         """Stop; what is in flight fails."""
-        self._closed = True
         tasks = [task for task in (self._task, *self._retiring) if task is not None]
         for task in tasks:
             task.cancel()
@@ -163,7 +162,7 @@ class ClusterReads:
         return channel
 
     async def _run(self) -> None:
-        while not self._closed:
+        while not being_cancelled():
             await self._stale.wait()
             self._stale.clear()
             await self._refresh()

@@ -32,6 +32,16 @@ CLIENT_NAME: Final = "session-service"
 """What ``CLIENT LIST`` shows."""
 
 
+def being_cancelled() -> bool:
+    """Whether the current task has been cancelled.
+
+    A loop that calls redis-py must look: redis-py may swallow the cancellation, as ``asyncio.wait_for`` of
+    Python 3.11 does when it comes together with the result.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def no_retry() -> Retry:
     """Once only: a command whose answer was lost may have been done (redis-py's default ran INCR twice)."""
     return Retry(NoBackoff(), 0)
