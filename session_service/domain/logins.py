@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from session_service.domain.errors import (
     InvalidCredentials,
@@ -227,14 +227,10 @@ class Logins:
             raise InvalidCredentials
         if kept == stored:
             return usable
-        return await self._rehash(usable, stored, kept)
-
-    async def _rehash(self, user: User, stored: str, stronger: str) -> User:
-        """Keep the stronger hash; a user changed meanwhile has to log in with what is new."""
-        if not await whole(self._directory.replace_hash(user.user_id, stored, stronger)):
-            self._record(Action.LOGIN_FAILED, user, "")
-            raise InvalidCredentials
-        return User(user.user_id, user.username, user.roles, user.disabled, user.created_ms, stronger)
+        if await whole(self._directory.replace_hash(usable.user_id, stored, kept)):
+            return replace(usable, password_hash=kept)
+        # Another login of his kept its stronger hash first, or he was changed: what is there now decides.
+        return await self._authenticate(request, await self._users.get(usable.user_id))
 
     async def _create(self, new: NewSession, action: Action, actor: Actor) -> CreatedSession:
         created = await self._sessions.create(new)

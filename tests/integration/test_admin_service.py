@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import bcrypt
@@ -214,6 +215,15 @@ async def test_a_hash_brought_from_elsewhere_logs_in_and_is_replaced(service: Se
     with fails(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT") as failure:
         await service.admin_stub.CreateUser(bad, metadata=service.admin)
     assert list(failure.fields) == ["password_hash"]
+
+
+async def test_first_logins_at_once_with_a_hash_brought_from_elsewhere(service: ServiceUnderTest) -> None:
+    """All of them get in, although only one can replace the hash that all were checked against."""
+    imported = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    request = pb.CreateUserRequest(username="ada", password_hash=imported)
+    await service.admin_stub.CreateUser(request, metadata=service.admin)
+    opened = await asyncio.gather(*(service.login() for _ in range(5)))
+    assert len({each.session_id for each in opened}) == 5
 
 
 async def test_stats_follow_logins_and_logouts_without_a_sweep(service: ServiceUnderTest) -> None:
