@@ -21,17 +21,14 @@ local session, token, index, user, devices, request = unpack(KEYS)
 max_sessions, batch = tonumber(max_sessions), tonumber(batch)
 local now = now_ms()
 
--- The directory's word on it; an unknown user passes if the login was proven elsewhere.
+-- The directory's word on it, and on name and roles; who is not in it passes if proven elsewhere.
 local function admitted()
   local known = redis.call('HMGET', user, 'username', 'roles', 'password_hash', 'disabled')
   if not known[1] then
     return proof == 'trusted'
   end
-  if proof == 'password' then
-    username, roles = known[1], known[2] or ''
-    return known[3] == password_hash and known[4] ~= '1'
-  end
-  return known[4] ~= '1'
+  username, roles = known[1], known[2] or ''
+  return known[4] ~= '1' and (proof == 'trusted' or known[3] == password_hash)
 end
 
 -- What this request id made before, as it stands; nil if it made nothing.
