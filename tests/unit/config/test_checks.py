@@ -30,6 +30,11 @@ NODES = {"nodes": ["a:1"]}
         ("redis", {"tls": {"cert_file": "c"}}, "redis.tls: cert_file and key_file go together"),
         (
             "server",
+            {"workers": 2, "listen": "unix:/run/s.sock"},
+            "server.workers: 2 must be 1 with a unix socket",
+        ),
+        (
+            "server",
             {"tls": {"cert_file": "c", "key_file": "k", "require_client_certificate": True}},
             "server.tls.require_client_certificate: needs server.tls.client_ca_file",
         ),
@@ -58,6 +63,7 @@ def test_a_conflict_is_named(section: str, values: dict[str, Any], problem: str)
         ("redis", {"url": "redis://a", "port": 6379}),
         ("redis", {"tls": {"cert_file": "c", "key_file": "k"}}),
         ("server", {"tls": {"cert_file": "c", "key_file": "k", "client_ca_file": "a"}}),
+        ("server", {"workers": 1, "listen": "unix:/run/s.sock"}),
         ("admin", {"service_keys": [KEY, {"name": "b", "digest": "1" * 64, "roles": "admin"}]}),
     ],
 )
