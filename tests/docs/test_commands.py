@@ -9,9 +9,10 @@ from tests.support.house_rules import ROOT
 from tests.support.pages import blocks, pages
 from tests.support.terminal import Pasted, Terminal, expected_output, matches
 
+PASTED = {"sh", "python", "yaml"}
 BLOCKS = {str(page.relative_to(ROOT)): blocks(page.read_text("utf-8")) for page in pages()}
 COMMANDS = {
-    name: [place for place, block in enumerate(found) if block.language in {"sh", "python"}]
+    name: [place for place, block in enumerate(found) if block.language in PASTED]
     for name, found in BLOCKS.items()
 }
 
@@ -50,6 +51,6 @@ def test_a_block_works_and_prints_what_is_shown(
 
 def test_every_language_is_known() -> None:
     """No block escapes this test by a language of its own: shown, run, or checked in `test_readme.py`."""
-    known = {"sh", "python", "json", "text", "console", "yaml"}
+    known = PASTED | {"json", "text", "console"}
 
     assert {block.language for found in BLOCKS.values() for block in found} <= known

@@ -70,7 +70,9 @@ def test_a_broken_link_is_noticed(link: str) -> None:
     assert pages.broken_links(ROOT / "CHANGELOG.md", text) == [link]
 
 
-@pytest.mark.parametrize("name", ["docs/test_none.py", "docs/test_pages.py::test_none"])
+@pytest.mark.parametrize(
+    "name", ["docs/test_none.py", "docs/test_pages.py::test_none", "docs/test_pages.py::TestNone::test_none"]
+)
 def test_a_test_that_is_not_there_is_noticed(name: str) -> None:
     """A file or a test of a file that there is not is found."""
     text = f"shown by `docs/test_pages.py::test_links_lead_somewhere` and `{name}`"

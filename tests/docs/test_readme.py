@@ -1,51 +1,74 @@
-"""README.md begins as a newcomer needs it, and what it shows besides commands holds."""
+"""README.md begins as a newcomer needs it, and what runs for long works as well."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from session_service.config import load_config, missing_to_serve
+from session_service.tokens.keys import new_document
+from tests.support import LOOPBACK, eventually, free_port
 from tests.support.house_rules import ROOT
-from tests.support.pages import Block, blocks
+from tests.support.pages import blocks
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.support import RedisServer
 
+LINES = (ROOT / "README.md").read_text("utf-8").splitlines()
 BLOCKS = blocks((ROOT / "README.md").read_text("utf-8"))
-
-
-def of_language(language: str) -> pytest.MarkDecorator:
-    """One test for each block of a language."""
-    found = [block for block in BLOCKS if block.language == language]
-    return pytest.mark.parametrize("block", found, ids=lambda block: f"line {block.line}")
+[TWO_COMMANDS, SERVE] = [block.text.splitlines() for block in BLOCKS if block.language == "console"]
+[CONFIGURATION] = [block.text for block in BLOCKS if block.language == "yaml"]
 
 
 def test_the_two_commands_come_first() -> None:
     """What it is takes two lines, then come `make run` and `make test`, then a first call."""
-    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
-
-    assert lines[0] == "# session-service"
-    assert lines[1] == lines[4] == ""
-    assert [line.split()[:2] for line in BLOCKS[0].text.splitlines()] == [["make", "run"], ["make", "test"]]
+    assert LINES[0] == "# session-service"
+    assert LINES[1] == LINES[4] == ""
+    assert [block.language for block in BLOCKS[:3]] == ["console", "sh", "json"]
     assert BLOCKS[1].text.startswith(". .session-service/dev.env\n")
 
 
-@of_language("console")
-def test_what_runs_for_long_is_a_target_of_make(block: Block) -> None:
-    """`make run` and `make test` are not run from within the tests, but the Makefile has them."""
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+def test_the_two_commands_are_targets_of_make() -> None:
+    """They are not run from within the tests, which one of them runs, but the Makefile has them."""
+    commands = [line.partition("#")[0].split() for line in TWO_COMMANDS]
 
-    for line in block.text.splitlines():
-        assert line.partition("#")[0].split() in [["make", target] for target in targets]
+    assert commands == [["make", "run"], ["make", "test"]]
+    assert {"run", "test"} <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-@of_language("yaml")
-def test_a_configuration_is_taken(block: Block, tmp_path: Path) -> None:
-    """A configuration that is shown has no unknown key, and is enough to serve."""
-    file = tmp_path / "session-service.yaml"
-    file.write_text(block.text)
+def test_the_configuration_to_begin_with_serves(redis_server: RedisServer, tmp_path: Path) -> None:
+    """With a key file and a Redis, the command that is shown serves, and ends in order."""
+    (tmp_path / "session-service.yaml").write_text(CONFIGURATION)
+    (tmp_path / "keys.json").write_text(json.dumps(new_document("EdDSA")))
+    log = tmp_path / "log"
+    [command] = SERVE
+    with log.open("wb") as file:
+        service = subprocess.Popen(
+            command.split(),
+            executable=Path(sys.executable).with_name("session-service"),
+            cwd=tmp_path,
+            env=os.environ | _elsewhere(redis_server),
+            stdin=subprocess.DEVNULL,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        eventually(lambda: '"event": "ready"' in log.read_text() or service.poll() is not None, timeout=30)
+    finally:
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0, log.read_text()
+    assert '"event": "ready"' in log.read_text()
 
-    assert missing_to_serve(load_config(file, {})) == ()
+
+def _elsewhere(server: RedisServer) -> dict[str, str]:
+    """The environment that moves every address of the configuration to a free one."""
+    return {
+        "SESSION_REDIS__PORT": str(server.port),
+        "SESSION_SERVER__LISTEN": f"{LOOPBACK}:{free_port()}",
+        "SESSION_METRICS__LISTEN": f"{LOOPBACK}:{free_port()}",
+    }

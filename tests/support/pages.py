@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_TEST: Final = re.compile(r"`((?:\w+/)*test_\w+\.py)(?:::(test_\w+))?`")
+_TEST: Final = re.compile(r"`((?:\w+/)*test_\w+\.py(?:::\w+)*)`")
 _CODE: Final = re.compile(r"`[^`\n]*`")
 
 
@@ -55,21 +56,27 @@ def broken_links(page: Path, text: str) -> list[str]:
     return [link for link in links(text) if not _leads_somewhere(page, text, link)]
 
 
-def named_tests(text: str) -> list[tuple[str, str]]:
-    """The tests that a page names as `path.py::name` or `path.py`, paths as from tests/."""
+def named_tests(text: str) -> list[str]:
+    """The tests that a page names, by file or as pytest does, paths as from tests/."""
     return _TEST.findall(text)
 
 
 def missing_tests(text: str) -> list[str]:
     """The tests that a page names and that there are not."""
-    return [
-        f"{path}::{name}" if name else path for path, name in named_tests(text) if not _is_test(path, name)
-    ]
+    return [name for name in named_tests(text) if not _is_test(*name.split("::"))]
 
 
-def _is_test(path: str, name: str) -> bool:
+def _is_test(path: str, *names: str) -> bool:
     file = ROOT / "tests" / path
-    return file.exists() and (not name or f"def {name}(" in file.read_text("utf-8"))
+    if not file.exists():
+        return False
+    node: ast.AST = ast.parse(file.read_text("utf-8"))
+    for name in names:
+        found = [each for each in ast.iter_child_nodes(node) if getattr(each, "name", None) == name]
+        if not found:
+            return False
+        node = found[0]
+    return True
 
 
 def _leads_somewhere(page: Path, text: str, link: str) -> bool:

@@ -63,7 +63,13 @@ class Terminal:
         self._shell.communicate()
 
     def paste(self, block: Block) -> Pasted:
-        """Run a block of `sh` or `python` to its end; it is killed with the shell after a minute."""
+        """Run a block of `sh` or `python` to its end, or save one of `yaml` under the name in its first line.
+
+        What takes longer than a minute is killed with the shell.
+        """
+        if block.language == "yaml":
+            (self.directory / block.text.partition("\n")[0].removeprefix("# ")).write_text(block.text)
+            return Pasted(block, "", failed=False)
         name = f"block.{block.language}"
         (self.directory / name).write_text(block.text)
         run = f". ./{name}" if block.language == "sh" else f".venv/bin/python {name}"
