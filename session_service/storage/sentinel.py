@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Sentinel
 from redis.asyncio.connection import Connection
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from session_service.storage.dialling import TcpConnection, TlsConnection, no_retry, tls_kwargs
 
@@ -62,7 +64,11 @@ class Sentinels:
         Raises:
             redis.exceptions.RedisError: none does.
         """
-        host, port = await self._sentinel.discover_master(self._service)
+        try:
+            host, port = await self._sentinel.discover_master(self._service)
+        except MasterNotFoundError:
+            # Its own text spells out every Sentinel's settings.
+            raise RedisConnectionError(f"no sentinel names a healthy primary of {self._service!r}") from None
         return str(host), int(port)
 
     async def close(self) -> None:
