@@ -184,10 +184,10 @@ class TooManyAttempts(RetryLater):
 
 
 class Overloaded(RetryLater):
-    """The password-hashing queue is full; the call was shed before any work."""
+    """As much is in hand as is borne, calls or passwords to hash; this one was shed before any work."""
 
     reason = "OVERLOADED"
-    message = "the service is busy with other logins; try again shortly"
+    message = "the service is busy; try again shortly"
 
     def __init__(self, retry_after: float = 1.0, **metadata: str) -> None:
         super().__init__(retry_after, **metadata)

@@ -7,7 +7,10 @@ the engine. Around a method, from the outside in:
 1. ``measured``: the observer learns method, reason and duration;
 2. ``answered``: every error becomes a status of ``rpc.status``; what is unforeseen is logged
    and answered with a fixed text, because gRPC would send the exception's own text;
-3. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN.
+3. ``room``: calls beyond ``max_calls`` are turned away. Counted once the request is there, and
+   streams (a Watch of health may last for ever) in a quarter of their own, so that nobody takes all
+   the room by opening calls and saying nothing;
+4. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any, Final, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
-from session_service.domain.errors import FieldViolation, InvalidArgument
+from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
 from session_service.rpc.status import status_of
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -53,12 +56,43 @@ class Engine(Protocol):
         """Take the handlers of one service."""
 
 
-class Boundary:
-    """Wraps each registered method and passes it on to an engine."""
+class _Room:
+    """Room for some calls at a time."""
 
-    def __init__(self, engine: Engine, observer: CallObserver) -> None:
+    __slots__ = ("_left",)
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def enter(self) -> None:
+        """Take a place; to be left in any case.
+
+        Raises:
+            Overloaded: there was none.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise Overloaded
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._left += 1
+
+
+class Boundary:
+    """Wraps each registered method and passes it on to an engine.
+
+    Args:
+        engine: where methods are registered.
+        observer: told of every call.
+        max_calls: unary calls in hand at once, at least 1; a quarter of it for streams besides.
+    """
+
+    def __init__(self, engine: Engine, observer: CallObserver, *, max_calls: int) -> None:
         self._engine = engine
         self._observer = observer
+        self._calls = _Room(max_calls)
+        self._streams = _Room(max(1, max_calls // 4))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Ignored: generated code registers the same methods by name as well."""
@@ -80,7 +114,7 @@ class Boundary:
         read, write = handler.request_deserializer, handler.response_serializer
         behaviour: Any = handler.unary_unary
         if not handler.response_streaming and not handler.request_streaming:
-            unary = self._answered(method, behaviour)
+            unary = self._answered(method, behaviour, self._calls)
             return grpc.unary_unary_rpc_method_handler(unary, safe_deserializer(read), write)
         behaviour = handler.stream_stream or handler.unary_stream
         make = (
@@ -90,9 +124,9 @@ class Boundary:
         )
         if inspect.isasyncgenfunction(behaviour):
             return make(self._streamed(method, behaviour), safe_deserializer(read), write)
-        return make(self._answered(method, behaviour), safe_deserializer(read), write)
+        return make(self._answered(method, behaviour, self._streams), safe_deserializer(read), write)
 
-    def _answered(self, method: str, behaviour: Behaviour) -> Behaviour:
+    def _answered(self, method: str, behaviour: Behaviour, room: _Room) -> Behaviour:
         """A unary method, or a streaming one that writes to its context."""
         ended = self._observer.call_ended
 
@@ -100,6 +134,7 @@ class Boundary:
             started = time.perf_counter()
             reason = _CANCELLED
             try:
+                room.enter()
                 if request is _MALFORMED:
                     raise _malformed()
                 response = await behaviour(request, context)
@@ -113,18 +148,20 @@ class Boundary:
             else:
                 return response
             finally:
+                room.leave()
                 ended(method, reason, time.perf_counter() - started)
 
         return answer
 
     def _streamed(self, method: str, behaviour: StreamBehaviour) -> StreamBehaviour:
         """A method that yields its responses."""
-        ended = self._observer.call_ended
+        ended, room = self._observer.call_ended, self._streams
 
         async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
             reason = _CANCELLED
             try:
+                room.enter()
                 if request is _MALFORMED:
                     raise _malformed()
                 requests = _whole_messages(request) if isinstance(request, AsyncIterator) else request
@@ -137,6 +174,7 @@ class Boundary:
             except Exception as error:  # noqa: BLE001 - the catch-all
                 reason = _fail(method, error, context)
             finally:
+                room.leave()
                 ended(method, reason, time.perf_counter() - started)
 
         return answer

@@ -23,13 +23,18 @@ _FIXED_OPTIONS: Final = [
     ("grpc.http2.max_ping_strikes", 2),
 ]
 
+# Whoever opens calls and sends no request keeps others out only with so many times the calls that
+# are served at once; each takes some 20 KB until it sends one or its connection comes of age.
+_UNSAID: Final = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one client, or all of them, may cost the server (ASVS 13.1.2). Spans in seconds.
 
     Args:
-        max_concurrent_rpcs: calls under way at once; more are RESOURCE_EXHAUSTED.
+        max_concurrent_rpcs: calls in hand at once, which ``Boundary`` counts. As many again times
+            ``_UNSAID`` may be open without having sent their request.
         max_concurrent_streams: calls under way at once on one connection.
         max_message_bytes: size of a request.
         max_metadata_bytes: size of a request's metadata.
@@ -95,7 +100,8 @@ def make_server(limits: Limits, *, share_port: bool) -> grpc.aio.Server:
             port is an error instead of a stale process that silently gets half of the calls.
     """
     options = [("grpc.so_reuseport", int(share_port)), *limits.options()]
-    return grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.max_concurrent_rpcs)
+    most = (1 + _UNSAID) * limits.max_concurrent_rpcs
+    return grpc.aio.server(options=options, maximum_concurrent_rpcs=most)
 
 
 def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None) -> int:

@@ -17,6 +17,7 @@ from tests.support import eventually_async
 from tests.support.errors import fails
 
 SECRET = "redis://:hunter2@10.0.0.1"
+MAX_CALLS = 8
 
 
 @dataclass
@@ -71,6 +72,11 @@ class Service:
         async for request in requests:
             yield request
 
+    async def tell(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Answer each request by writing."""
+        async for request in requests:
+            await context.write(request)
+
 
 def _text(raw: bytes) -> bytes:
     """A deserialiser that refuses as protobuf's does."""
@@ -102,8 +108,9 @@ async def channel(observed: Observed, methods: Service) -> AsyncIterator[grpc.ai
         **unary,
         "count": grpc.unary_stream_rpc_method_handler(methods.count, _text),
         "chat": grpc.stream_stream_rpc_method_handler(methods.chat, _text),
+        "tell": grpc.stream_stream_rpc_method_handler(methods.tell, _text),
     }
-    boundary = Boundary(server, observed)
+    boundary = Boundary(server, observed, max_calls=MAX_CALLS)
     boundary.add_registered_method_handlers("t.T", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -188,3 +195,42 @@ async def test_a_conversation_is_refused_at_its_malformed_message(channel: Any) 
     await call.write(b"\xff")
     with fails(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT"):
         await call.read()
+
+
+async def test_calls_that_say_nothing_take_no_room(channel: Any) -> None:
+    """Calls without a request, however many, leave the room to those with one."""
+    silent = [channel.stream_unary("/t.T/echo")() for _ in range(2 * MAX_CALLS)]
+    for each in silent:
+        await each.wait_for_connection()
+    assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
+    for each in silent:
+        each.cancel()
+
+
+@pytest.mark.parametrize("stream", ["chat", "tell"])
+async def test_open_streams_leave_the_room_to_calls(channel: Any, observed: Observed, stream: str) -> None:
+    """Streams beyond a quarter of the calls are turned away, calls go on, and an ended stream makes room."""
+    opened = [channel.stream_stream(f"/t.T/{stream}")() for _ in range(MAX_CALLS // 4)]
+    for each in opened:
+        await each.write(b"hello")
+        assert await each.read() == b"hello"
+    with fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"):
+        await channel.stream_stream(f"/t.T/{stream}")().read()
+    assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
+    opened.pop().cancel()
+    await eventually_async(lambda: len(observed.calls) == 3)
+    again = channel.stream_stream(f"/t.T/{stream}")()
+    await again.write(b"hello")
+    assert await again.read() == b"hello"
+    for each in (*opened, again):
+        each.cancel()
+
+
+async def test_more_calls_than_there_is_room_for_are_turned_away(channel: Any, observed: Observed) -> None:
+    """Beyond the limit a call is OVERLOADED, and the observer hears so; an ended call makes room."""
+    hanging = [channel.unary_unary("/t.T/hang")(b"") for _ in range(MAX_CALLS + 1)]
+    await eventually_async(lambda: ("/t.T/hang", "OVERLOADED") in observed.calls)
+    for each in hanging:
+        each.cancel()
+    await eventually_async(lambda: observed.calls.count(("/t.T/hang", "CANCELLED")) == MAX_CALLS)
+    assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
