@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +78,36 @@ async def test_with_mutual_tls_a_client_needs_a_certificate_of_the_authority(
         assert await _answers(service.address, _credentials(authority, authority.issue("billing")))
         assert not await _answers(service.address, _credentials(authority))
         assert not await _answers(service.address, _credentials(authority, stranger.issue("mallory")))
+
+
+async def _greets(port: int, version: ssl.TLSVersion) -> bool:
+    """Whether a client that speaks just this version of TLS, however weak, gets through the handshake."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    except (ssl.SSLError, ConnectionError):
+        return False
+    writer.close()
+    return True
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_old_versions_of_tls_are_refused(
+    redis_server: RedisServer, tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    """TLS 1.2 and 1.3 are spoken, 1.1 is not, though this client would (ASVS 12.1.1)."""
+    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    lax.load_cert_chain(*astuple(authority.issue("lax")))
+    lax.set_ciphers("DEFAULT:@SECLEVEL=0")
+    lax.minimum_version = ssl.TLSVersion.TLSv1_1
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=lax)
+    redis = {"host": "127.0.0.1", "port": redis_server.port}
+    async with other, in_process(redis, tmp_path, server=_server(authority)) as service:
+        port = int(service.address.rpartition(":")[2])
+        assert await _greets(other.sockets[0].getsockname()[1], ssl.TLSVersion.TLSv1_1)
+        assert not await _greets(port, ssl.TLSVersion.TLSv1_1)
+        assert await _greets(port, ssl.TLSVersion.TLSv1_2)
+        assert await _greets(port, ssl.TLSVersion.TLSv1_3)
