@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 _T = TypeVar("_T")
 _MAX_PORT = 65_535
+# What the API's spans and gRPC's options hold; the latter count spans in milliseconds.
+MAX_INT32 = 2**31 - 1
+_MAX_SECONDS = MAX_INT32 // 1000
 
 
 class Section(BaseModel):
@@ -60,6 +63,6 @@ Listen = Annotated[str, AfterValidator(_read_listen)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
 Items = Annotated[tuple[_T, ...], BeforeValidator(_read_items)]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1, le=MAX_INT32)]
+Count = Annotated[int, Field(ge=0, le=MAX_INT32)]
+Seconds = Annotated[float, Field(gt=0, le=_MAX_SECONDS, allow_inf_nan=False)]

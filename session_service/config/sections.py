@@ -8,9 +8,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from session_service.config.fields import Address, Count, Items, Listen, Positive, Seconds, Section
+from session_service.config.fields import (
+    MAX_INT32,
+    Address,
+    Count,
+    Items,
+    Listen,
+    Positive,
+    Seconds,
+    Section,
+)
 from session_service.config.redis import RedisSection
 from session_service.domain.models import OnLimit, SessionPolicy
+from session_service.domain.policy import MAX_SESSIONS_LIMIT
 from session_service.domain.service_keys import ServiceKey
 from session_service.domain.throttling import ThrottlePolicy
 
@@ -27,7 +37,9 @@ class SessionSection(Section):
     refresh_grace: Count = Field(
         default=10, description="seconds in which a spent refresh token gets the same successor once more"
     )
-    max_sessions: Count = Field(default=0, description="live sessions per user; 0 = no limit")
+    max_sessions: Annotated[int, Field(ge=0, le=MAX_SESSIONS_LIMIT)] = Field(
+        default=0, description="live sessions per user; 0 = no limit"
+    )
     on_limit: OnLimit = Field(default=OnLimit.EVICT_OLDEST, description="what a login over the limit does")
 
     def policy(self) -> SessionPolicy:
@@ -100,16 +112,18 @@ class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
     listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
-    workers: Positive = Field(default=1, le=256, description="processes that share the port")
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="processes that share the port"
+    )
     tls: ServerTlsSection | None = Field(default=None, description="TLS to callers")
     max_concurrent_rpcs: Positive = Field(
         default=1_000, description="calls in flight; more get RESOURCE_EXHAUSTED"
     )
     max_concurrent_streams: Positive = Field(default=200, description="calls in flight on one connection")
-    max_message_bytes: Annotated[int, Field(ge=8_192)] = Field(
+    max_message_bytes: Annotated[int, Field(ge=8_192, le=MAX_INT32)] = Field(
         default=65_536, description="size of a request"
     )
-    max_metadata_bytes: Annotated[int, Field(ge=1_024)] = Field(
+    max_metadata_bytes: Annotated[int, Field(ge=1_024, le=MAX_INT32)] = Field(
         default=16_384, description="size of a call's metadata"
     )
     max_connection_age: Seconds = Field(

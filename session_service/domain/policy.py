@@ -18,6 +18,9 @@ from enum import Enum
 
 from session_service.domain.models import Device, SessionPolicy
 
+MAX_SESSIONS_LIMIT = 1_000
+"""The most that ``max_sessions`` may be: one step looks at as many sessions to make room."""
+
 _ID_BYTES = 16
 
 

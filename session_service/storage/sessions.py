@@ -27,13 +27,11 @@ from session_service.domain.models import (
     Session,
     SessionPolicy,
 )
+from session_service.domain.policy import MAX_SESSIONS_LIMIT
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
 from session_service.storage.reads import Reads
 from session_service.storage.scripts import Mutations, Part, load
-
-MAX_SESSIONS_LIMIT: Final = 1_000
-"""The most that ``max_sessions`` may be: one script looks at as many entries to make room."""
 
 BATCH: Final = 500
 """Sessions that one script run ends or changes: about 2 ms of Redis's time."""

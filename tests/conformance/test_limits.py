@@ -9,8 +9,9 @@ import pytest
 
 from session_service.domain.errors import SessionLimitReached
 from session_service.domain.models import CreatedSession, OnLimit, SessionPolicy
+from session_service.domain.policy import MAX_SESSIONS_LIMIT
 from session_service.storage import keys
-from session_service.storage.sessions import MAX_SESSIONS_LIMIT, RedisSessionWriter
+from session_service.storage.sessions import RedisSessionWriter
 from tests.support.stores import new_session
 
 if TYPE_CHECKING:
