@@ -65,12 +65,11 @@ def _redis_conflicts(config: Config) -> Iterator[str]:
 
 
 def _server_conflicts(config: Config) -> Iterator[str]:
-    if config.server.workers > 1 and config.server.listen.startswith("unix:"):
-        # A socket file is the last worker's alone: the others would never be called.
-        yield f"server.workers: {config.server.workers} must be 1 with a unix socket in server.listen"
     tls = config.server.tls
     if tls and tls.require_client_certificate and tls.client_ca_file is None:
         yield "server.tls.require_client_certificate: needs server.tls.client_ca_file"
+    if config.server.workers > 1 and config.server.listen.startswith("unix:"):
+        yield "server.workers: must be 1 where server.listen is a unix socket, which cannot be shared"
     keys = config.admin.service_keys
     if len({key.name for key in keys}) < len(keys):
         yield "admin.service_keys: two keys have the same name"

@@ -31,7 +31,7 @@ NODES = {"nodes": ["a:1"]}
         (
             "server",
             {"workers": 2, "listen": "unix:/run/s.sock"},
-            "server.workers: 2 must be 1 with a unix socket",
+            "server.workers: must be 1 where server.listen is a unix socket",
         ),
         (
             "server",
