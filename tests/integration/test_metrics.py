@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
+import redis
 from session_api.v1 import admin_service_pb2 as admin_pb
 
+from session_service.storage import keys
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
 from tests.support.in_process import in_process
@@ -52,5 +55,24 @@ async def test_events_sessions_and_sweeps_are_counted(redis_server: RedisServer,
         assert value("session_ended_total") == 3
         assert value("session_events_total", action="session_created") == 3
         await eventually_async(lambda: value("session_audit_written_total") == 4)
-        assert value("session_sweeps_total") == 1
+        await eventually_async(lambda: value("session_sweeps_total") == 1)
         assert value("session_store_up") == 1
+
+
+async def test_a_sweep_that_fails_is_not_the_last(
+    redis_server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no index under an index's name fails a sweep, which is logged, and not those after it."""
+    foreign = keys.session_index("foreign")
+    at: dict[str, object] = {"host": "127.0.0.1", "port": redis_server.port}
+    with redis.Redis(port=redis_server.port) as client:
+        client.set(foreign, "no index")
+        async with in_process(at, tmp_path, sweep={"interval": 0.05}) as service:
+
+            def sweeps() -> float:
+                return service.registry.get_sample_value("session_sweeps_total") or 0.0
+
+            await eventually_async(lambda: "sweep failed" in caplog.messages)
+            assert sweeps() == 0
+            client.delete(foreign)
+            await eventually_async(lambda: sweeps() > 0)
