@@ -54,8 +54,12 @@ def token_deadline_ms(policy: SessionPolicy, now_ms: int, expires_ms: int) -> in
 
 
 def touch_due(policy: SessionPolicy, now_ms: int, last_active_ms: int) -> bool:
-    """Whether a session's activity is worth writing again."""
-    return now_ms - last_active_ms >= policy.touch_interval * 1000
+    """Whether a session's activity is worth writing again.
+
+    Also where it lies as far in the future: a server whose clock is behind the store's would wait
+    while sessions in use idle out.
+    """
+    return abs(now_ms - last_active_ms) >= policy.touch_interval * 1000
 
 
 class RotationVerdict(Enum):

@@ -70,6 +70,13 @@ def test_a_touch_is_due_once_per_interval(active: int, elapsed: int, interval: i
     assert touch_due(policy, active + elapsed, active) == (elapsed >= interval * 1000)
 
 
+@given(INSTANTS, st.integers(0, 10**6), SPANS)
+def test_a_clock_behind_the_stores_does_not_put_off_touches(active: int, behind: int, interval: int) -> None:
+    """Activity an interval or more in the future is written again, lest sessions in use idle out."""
+    policy = SessionPolicy(touch_interval=interval)
+    assert touch_due(policy, active - behind, active) == (behind >= interval * 1000)
+
+
 @given(st.integers(1, 2**40), st.integers(-3, 3), st.integers(0, 60_000), st.integers(0, 30))
 def test_a_rotation_is_judged_by_generation_and_grace(
     current: int, offset: int, elapsed: int, grace: int
