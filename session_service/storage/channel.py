@@ -42,6 +42,7 @@ class ReadChannel:
     Args:
         name: for the log, such as ``127.0.0.1:6379``.
         dial: opens and greets a connection to the primary.
+        prepare: what to do over a new link before anybody reads over it.
         is_primary: whether that connection's server still is the primary; asked once a second.
         command_timeout: seconds a reply may take.
         on_change: called when the link is lost or cannot be opened.
@@ -49,14 +50,17 @@ class ReadChannel:
 
     def __init__(
         self,
+        *,
         name: str,
         dial: Callable[[], Awaitable[AbstractConnection]],
+        prepare: Callable[[Link], Awaitable[None]],
         is_primary: Callable[[AbstractConnection], Awaitable[bool]],
         command_timeout: float,
         on_change: Callable[[], None],
     ) -> None:
         self.name = name
         self._dial = dial
+        self._prepare = prepare
         self._is_primary = is_primary
         self._command_timeout = command_timeout
         self._on_change = on_change
@@ -145,10 +149,16 @@ class ReadChannel:
     async def _open_link(self) -> tuple[Link, AbstractConnection]:
         connection = await self._dial()
         try:
-            return Link(connection, self._command_timeout), connection
+            link = Link(connection, self._command_timeout)
         except RedisError:
             await connection.disconnect(nowait=True)
             raise
+        try:
+            await self._prepare(link)
+        except BaseException:
+            link.drop("could not be prepared")
+            raise
+        return link, connection
 
     async def _watch(self, link: Link, connection: AbstractConnection) -> None:
         while not link.lost.done() and not being_cancelled():

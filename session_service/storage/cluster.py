@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
+    from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import Address, RedisSettings
 
 # Beside the changes that run: reading the topology, ASKING.
@@ -141,12 +142,13 @@ class ClusterTarget:
 
     Args:
         settings: where some of its nodes are.
+        ends: replayed to each primary whenever it is found anew.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, ends: RecentEnds) -> None:
         self._settings = settings
         self.client = ClusterClient(settings)
-        self.reads = ClusterReads(self._dial, self._ask_topology, settings.command_timeout)
+        self.reads = ClusterReads(self._dial, self._ask_topology, ends.replay, settings.command_timeout)
 
     async def open(self) -> None:
         """Start; returns after the first attempt."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
+    from session_service.storage.link import Link
     from session_service.storage.settings import Address
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,12 +45,14 @@ class NodeChannel(ReadChannel):
         self,
         address: Address,
         dial: Callable[[Address], Awaitable[AbstractConnection]],
+        prepare: Callable[[Link], Awaitable[None]],
         command_timeout: float,
         on_change: Callable[[], None],
     ) -> None:
         super().__init__(
             name=f"{address[0]}:{address[1]}",
             dial=lambda: dial(address),
+            prepare=prepare,
             is_primary=_always,
             command_timeout=command_timeout,
             on_change=on_change,
@@ -66,6 +69,7 @@ class ClusterReads:
     Args:
         dial: opens a connection to the primary at an address.
         topology: asks any node that answers for the slots, those given first.
+        prepare: what to do over a new link before it is read over.
         command_timeout: seconds a reply may take.
     """
 
@@ -73,9 +77,11 @@ class ClusterReads:
         self,
         dial: Callable[[Address], Awaitable[AbstractConnection]],
         topology: Callable[[Sequence[Address]], Awaitable[list[SlotRange]]],
+        prepare: Callable[[Link], Awaitable[None]],
         command_timeout: float,
     ) -> None:
         self._dial = dial
+        self._prepare = prepare
         self._topology = topology
         self._command_timeout = command_timeout
         self._channels: dict[Address, NodeChannel] = {}
@@ -139,7 +145,7 @@ class ClusterReads:
             try:
                 return (await channel.read((*before, command)))[-1]
             except FailedReplies as failed:
-                error = failed.first
+                error = failed.errors[0]
         raise StoreUnavailable
 
     def _moved(self, channel: NodeChannel, error: ResponseError) -> NodeChannel:
@@ -156,7 +162,7 @@ class ClusterReads:
     def _channel(self, address: Address) -> NodeChannel:
         channel = self._channels.get(address)
         if channel is None:
-            channel = NodeChannel(address, self._dial, self._command_timeout, self._stale.set)
+            channel = NodeChannel(address, self._dial, self._prepare, self._command_timeout, self._stale.set)
             channel.start()
             self._channels[address] = channel
         return channel

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from session_service.storage.cluster import ClusterClient, ClusterTarget
 from session_service.storage.primary import PrimaryTarget
+from session_service.storage.replay import RecentEnds
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class RedisConnections:
     """Connects to the Redis of the settings; make it in the process and the loop that use it.
 
     ``client`` is redis-py without any retry: a change whose answer is lost may have been made, and only
-    its caller can know whether making it again is safe. ``reads`` is the cheap way of reading.
+    its caller can know whether making it again is safe. ``reads`` is the cheap way of reading. ``ends`` are
+    replayed to a primary found anew; whoever ends a session notes it there.
 
     Args:
         settings: where Redis is.
@@ -33,7 +35,9 @@ class RedisConnections:
 
     def __init__(self, settings: RedisSettings) -> None:
         settings = settings.resolved()
-        self._target = ClusterTarget(settings) if settings.cluster else PrimaryTarget(settings)
+        target = ClusterTarget if settings.cluster else PrimaryTarget
+        self.ends = RecentEnds()
+        self._target: ClusterTarget | PrimaryTarget = target(settings, self.ends)
         self.client: Redis | ClusterClient = self._target.client
         self.reads: Reads = self._target.reads
 

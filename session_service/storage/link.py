@@ -50,9 +50,9 @@ class FailedReplies(Exception):
         self.replies = replies
 
     @property
-    def first(self) -> ResponseError:
-        """The first error among the replies."""
-        return next(reply for reply in self.replies if isinstance(reply, ResponseError))
+    def errors(self) -> list[ResponseError]:
+        """The errors among the replies."""
+        return [reply for reply in self.replies if isinstance(reply, ResponseError)]
 
 
 class Link(asyncio.Protocol):

@@ -24,6 +24,7 @@ from session_service.storage.sentinel import Sentinels, SentinelTcpConnection, S
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import RedisSettings
 
 
@@ -91,13 +92,15 @@ class PrimaryTarget:
 
     Args:
         settings: where it is, with the URL resolved.
+        ends: replayed to it whenever it is found anew.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, ends: RecentEnds) -> None:
         self._dialler = PrimaryDialler(settings)
         self._channel = ReadChannel(
             name="primary",
             dial=self._dialler.dial,
+            prepare=ends.replay,
             is_primary=self._dialler.is_primary,
             command_timeout=settings.command_timeout,
             # What ended the channel (a failover, say) holds for idle connections too.

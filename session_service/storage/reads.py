@@ -52,7 +52,7 @@ class PrimaryReads:
 
 def raise_first_error(failed: FailedReplies) -> NoReturn:
     """Raise the first error reply, as ``StoreUnavailable`` if it is a store fault."""
-    error = failed.first
+    error = failed.errors[0]
     if is_store_fault(error):
         raise store_unavailable(error) from error
     raise error

@@ -106,7 +106,7 @@ async def test_an_error_reply_is_its_own_callers(redis_server: RedisServer, open
     first, error, last = failed.value.replies
     assert (first, last) == (b"1", b"2")
     assert isinstance(error, ResponseError)
-    assert failed.value.first is error
+    assert failed.value.errors == [error]
 
 
 async def test_replies_may_come_in_any_pieces(proxy: TcpProxy, open_link: OpenLink) -> None:
