@@ -28,7 +28,8 @@ from session_service.observability.metrics import Metrics
 from session_service.rpc.admin_gate import AdminGate
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.caller import Callers
-from session_service.rpc.mount import METHODS, Health, Servicers
+from session_service.rpc.health import Health
+from session_service.rpc.mount import ADMIN_SERVICE, METHODS, SESSION_SERVICE, Servicers
 from session_service.rpc.session_servicer import SessionServicer
 from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
@@ -186,7 +187,7 @@ class Service:
         callers = Callers(ServiceKeys(config.admin.keys()), config.server.trusted_proxies)
         gate = AdminGate(callers, check, backend.audit)
         administration, sessions = backend.administration, backend.sessions
-        self.health = Health()
+        self.health = Health((SESSION_SERVICE, ADMIN_SERVICE))
         self.servicers = Servicers(
             session=SessionServicer(check, logins, sessions, administration, callers),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),

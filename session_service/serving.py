@@ -15,11 +15,13 @@ import grpc
 
 from session_service.app import Backend, Service
 from session_service.config import Config
-from session_service.config.sections import ServerTlsSection
+from session_service.config.sections import ServerSection, ServerTlsSection
 from session_service.domain.errors import StoreUnavailable
 from session_service.observability.metrics import Metrics
 from session_service.rpc.engines import grpc_aio
-from session_service.rpc.mount import Health, mount
+from session_service.rpc.health import Health
+from session_service.rpc.mount import mount
+from session_service.rpc.traffic import Traffic
 from session_service.tokens.keys import KeyRingError, load_key_ring
 
 _HEALTH_SECONDS = 1.0
@@ -45,6 +47,8 @@ async def serve(
     stopping = _stop_signals()
     async with running(config, metrics, share_port=share_port) as server:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_keys)
+        # Held back while a worker starts, where it would have ended it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         on_ready(server.address)
         await stopping.wait()
 
@@ -60,7 +64,7 @@ class Running:
     def reload_keys(self) -> None:
         """Use the keys as the file has them now, or as they were if it cannot be used."""
         try:
-            self.service.replace_ring(load_key_ring(_key_file(self.config)))
+            self.service.replace_ring(load_key_ring(key_file(self.config)))
         except (KeyRingError, OSError) as error:
             log.error("keys kept as they were", extra={"problem": str(error)})  # noqa: TRY400 - no trace
         else:
@@ -70,15 +74,15 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(config: Config, metrics: Metrics, *, share_port: bool = False) -> AsyncIterator[Running]:
     """Serve around a block; drain after it. As ``serve``, without its signals."""
-    ring = load_key_ring(_key_file(config))
+    ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
         server = grpc_aio.make_server(limits(config), share_port=share_port)
-        section = config.server
+        section, traffic = config.server, Traffic(metrics.calls)
         mount(
             server,
             service.servicers,
-            metrics.calls,
+            traffic,
             max_calls=section.max_concurrent_rpcs,
             reflection=section.reflection,
         )
@@ -89,14 +93,20 @@ async def running(config: Config, metrics: Metrics, *, share_port: bool = False)
             try:
                 yield Running(address, config, service)
             finally:
-                await _drain(server, service.health, config.server.shutdown_grace)
+                await _drain(server, service.health, traffic, section)
 
 
-async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:
-    """Say so first, take no new calls, finish those in flight."""
-    log.info("draining", extra={"grace": grace})
+async def _drain(server: grpc.aio.Server, health: Health, traffic: Traffic, section: ServerSection) -> None:
+    """Say so first, take no new calls once none come, finish those in flight.
+
+    A call that comes when gRPC has begun to stop is CANCELLED (grpc#41785), so that must not happen
+    before balancers and clients that watch health have looked elsewhere.
+    """
+    log.info("draining", extra={"grace": section.shutdown_grace})
     await health.stop()
-    await server.stop(grace)
+    await traffic.quiet(section.drain_delay)
+    health.end_watches()
+    await server.stop(section.shutdown_grace)
 
 
 @contextlib.asynccontextmanager
@@ -205,7 +215,12 @@ def limits(config: Config) -> grpc_aio.Limits:
     )
 
 
-def _key_file(config: Config) -> Path:
+def key_file(config: Config) -> Path:
+    """The key ring's file.
+
+    Raises:
+        KeyRingError: none is configured.
+    """
     if config.tokens.key_file is None:
         raise KeyRingError("tokens.key_file is not set")
     return config.tokens.key_file

@@ -12,7 +12,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from session_service.app import make_metrics
 from session_service.config import Config
+from session_service.listen_address import free_address
 from session_service.observability.exposition import (
     MetricsServer,
     forget_worker,
@@ -32,7 +32,8 @@ from session_service.observability.exposition import (
     shared_registry,
 )
 from session_service.observability.logs import configure_logging
-from session_service.serving import serve
+from session_service.serving import key_file, serve
+from session_service.tokens.keys import load_key_ring
 
 _RESTART_SECONDS = 1.0
 _KILL_AFTER_SECONDS = 10.0
@@ -62,6 +63,9 @@ def run(config: Config, on_ready: Ready) -> None:
         on_ready(address)
         log.info("ready", extra={"address": address})
 
+    # Each worker reads it again; what is wrong with it is told once.
+    load_key_ring(key_file(config))
+    config = _listening_on(config, free_address(config.server.listen))
     if config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
@@ -71,7 +75,7 @@ def run(config: Config, on_ready: Ready) -> None:
         directory = Path(name)
         share_metrics(directory)
         with _metrics_endpoint(config, shared_registry(directory)):
-            _Supervisor(_with_free_port(config), directory).run(tell)
+            _Supervisor(config, directory).run(tell)
 
 
 def work(config: Config, ready: Connection) -> None:
@@ -114,7 +118,10 @@ class _Supervisor:
         spawn = multiprocessing.get_context("spawn")
         ready, told = spawn.Pipe(duplex=False)
         worker = spawn.Process(target=work, args=(self._config, told), name="worker")
+        # It inherits that SIGHUP waits, until it can answer to it.
+        unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         worker.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
         told.close()
         self._workers.append(worker)
         return ready
@@ -159,7 +166,8 @@ class _Supervisor:
     def _stop(self) -> None:
         """End every worker: each drains within its grace, and is killed a while after that."""
         self._pass_on(signal.SIGTERM, None)
-        deadline = time.monotonic() + self._config.server.shutdown_grace + _KILL_AFTER_SECONDS
+        section = self._config.server
+        deadline = time.monotonic() + section.drain_delay + section.shutdown_grace + _KILL_AFTER_SECONDS
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
             if worker.is_alive():
@@ -179,20 +187,5 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         endpoint.close()
 
 
-def _with_free_port(config: Config) -> Config:
-    """The configuration with its port found free, chosen if it is 0.
-
-    Workers share the port, so that none of them would notice a stale process on it.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    host, _, port = config.server.listen.rpartition(":")
-    if config.server.listen.startswith("unix:"):
-        return config
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host.strip("[]"), int(port)))
-        listen = f"{host}:{probe.getsockname()[1]}"
-    return config.model_copy(update={"server": config.server.model_copy(update={"listen": listen})})
+def _listening_on(config: Config, address: str) -> Config:
+    return config.model_copy(update={"server": config.server.model_copy(update={"listen": address})})

@@ -126,7 +126,8 @@ def _retried(methods: dict[str, tuple[str, ...]], attempts: int) -> dict[str, An
             "initialBackoff": "0.05s",
             "maxBackoff": "0.5s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            # A server that stops answers CANCELLED to calls that it has not begun (grpc#41785).
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         },
     }
 

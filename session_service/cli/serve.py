@@ -10,7 +10,7 @@ import click
 from session_service import supervisor
 from session_service.cli.commands import Command
 from session_service.cli.settings import Settings, pass_settings
-from session_service.config import Config, ConfigError, missing_to_serve
+from session_service.config import Config, ConfigError, conflicts, missing_to_serve
 from session_service.development import develop
 from session_service.observability.logs import configure_logging
 from session_service.storage.directory_lock import DirectoryLock
@@ -27,8 +27,8 @@ def serve(settings: Settings, *, workers: int | None) -> None:
     a key file must be configured; 'keys new' makes one.
     """
     config = _with_workers(settings.load(), workers)
-    if missing := missing_to_serve(config):
-        raise ConfigError(*missing)
+    if problems := (*conflicts(config), *missing_to_serve(config)):
+        raise ConfigError(*problems)
     configure_logging(config.logging.format, config.logging.level)
     if settings.dev:
         _serve_in_development(config)

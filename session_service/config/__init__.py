@@ -5,7 +5,7 @@ checked against each other (``checks``); ``reference`` tells every key for the m
 pydantic, PyYAML and the domain's values. Nothing here opens what the configuration names.
 """
 
-from session_service.config.checks import missing_store, missing_to_serve
+from session_service.config.checks import conflicts, missing_store, missing_to_serve
 from session_service.config.documents import ConfigError
 from session_service.config.loading import load_config
 from session_service.config.reference import ConfigKey, config_reference
@@ -16,6 +16,7 @@ __all__ = [
     "ConfigError",
     "ConfigKey",
     "config_reference",
+    "conflicts",
     "load_config",
     "missing_store",
     "missing_to_serve",

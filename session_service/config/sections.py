@@ -136,8 +136,12 @@ class ServerSection(Section):
     handshake_timeout: Seconds = Field(
         default=10.0, description="seconds a connection may take for its handshake"
     )
+    drain_delay: Seconds = Field(
+        default=5.0,
+        description="seconds after SIGTERM in which calls are still taken, at most: it ends when none come",
+    )
     shutdown_grace: Seconds = Field(
-        default=20.0, description="seconds that calls in flight have to finish after SIGTERM"
+        default=20.0, description="seconds that calls in flight have to finish after that"
     )
     trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
         default=(), description="networks whose x-forwarded-for is believed"

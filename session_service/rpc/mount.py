@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from session_api.v1 import (
     admin_service_pb2,
@@ -17,6 +16,7 @@ from session_api.v1 import (
 
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.health import Health
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
 
@@ -37,29 +37,6 @@ class Servicers:
     session: SessionServicer
     admin: AdminServicer
     health: Health
-
-
-class Health:
-    """The health of each service and of the server as a whole (``""``): all follow Redis."""
-
-    def __init__(self) -> None:
-        self.servicer = health_aio.HealthServicer()
-        self._serving: bool | None = None
-
-    async def follow(self, healthy: bool) -> bool:
-        """Report whether the store answers; returns whether that is news."""
-        news = healthy is not self._serving
-        self._serving = healthy
-        if news:
-            answer = health_pb2.HealthCheckResponse
-            status = answer.SERVING if healthy else answer.NOT_SERVING
-            for service in ("", SESSION_SERVICE, ADMIN_SERVICE):
-                await self.servicer.set(service, status)
-        return news
-
-    async def stop(self) -> None:
-        """Report NOT_SERVING from here on: the server is about to stop."""
-        await self.servicer.enter_graceful_shutdown()
 
 
 def mount(
