@@ -61,7 +61,7 @@ class RedisSettings:
         sentinel: ask these for the primary.
         cluster: host and port of some nodes of a Redis Cluster.
         tls: encrypt; ``None`` does not, except with a ``rediss://`` URL.
-        max_connections: for changes, per process (in a cluster: per primary). Checks share one more.
+        max_connections: for changes, per process. Checks share one more, in a cluster one for each primary.
         connect_timeout: for opening and greeting; also how long a change waits for a free connection.
         command_timeout: for one command's answer.
         wait_replicas: replicas that must have a change before it counts as done.
