@@ -114,16 +114,13 @@ class RedisUserWriter:
     async def create(self, user: User) -> User:
         """Add a user; ``created_ms`` is set by the store.
 
-        The user may come back with another id than asked for: the one that a creation of the same
-        name, which died half way, had reserved.
-
         Raises:
             UsernameTaken: the name, or the id, belongs to someone.
         """
         if await self._reader.get(user.user_id):
             raise UsernameTaken
         normalised = normalise_username(user.username)
-        user = replace(user, user_id=await self._claim(normalised, user.user_id))
+        await self._claim(normalised, user.user_id)
         await self._mutations.command("ZADD", keys.USERNAMES, 0, normalised)
         created = await self._add(user)
         if not created:
@@ -132,19 +129,16 @@ class RedisUserWriter:
         await self._confirm(normalised, user.user_id)
         return replace(user, created_ms=created)
 
-    async def _claim(self, normalised: str, user_id: str) -> str:
-        """Take a free name; the user id that it is reserved for, mostly this one."""
+    async def _claim(self, normalised: str, user_id: str) -> None:
+        """Take a name that is free, or whose holder never came to be or has another name."""
         holder = await self._take_name(normalised, user_id)
         if holder == user_id:
-            return user_id
+            return
         there = await self._reader.get(holder)
-        if there is None:
-            return holder
-        if normalise_username(there.username) == normalised:
+        if there and normalise_username(there.username) == normalised:
             raise UsernameTaken
         if await self._take_name(normalised, user_id, instead_of=holder) != user_id:
             raise UsernameTaken
-        return user_id
 
     async def _take_name(self, normalised: str, user_id: str, instead_of: str = "") -> str:
         holder = await self._mutations.run(_CLAIM_NAME, [keys.username(normalised)], user_id, instead_of)
