@@ -25,6 +25,7 @@ from session_service.domain.throttling import LoginThrottle
 from session_service.domain.wholeness import all_whole
 from session_service.observability.audit import WatchedAudit
 from session_service.observability.metrics import Metrics
+from session_service.observability.upkeep import WatchedUpkeep
 from session_service.rpc.admin_gate import AdminGate
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.caller import Callers
@@ -104,7 +105,10 @@ class Backend:
         self.metrics = metrics
         self.connections = RedisConnections(redis_settings(config.redis))
         mutations = WatchedMutations(
-            self.connections.client, wait_replicas=config.redis.wait_replicas, observer=metrics.store
+            self.connections.client,
+            wait_replicas=config.redis.wait_replicas,
+            wait_timeout=config.redis.command_timeout / 2,
+            observer=metrics.store,
         )
         reads = WatchedReads(self.connections.reads, metrics.store)
         self.reader = RedisSessionReader(reads)
@@ -112,7 +116,7 @@ class Backend:
         self.users = RedisUserReader(reads)
         self.directory = RedisUserWriter(mutations, self.users)
         self.attempts = RedisAttempts(mutations)
-        self.upkeep = RedisUpkeep(self.connections, mutations)
+        self.upkeep = WatchedUpkeep(RedisUpkeep(self.connections, mutations), metrics.sweeps)
         self.fsck = RedisFsck(self.connections, mutations)
         self._stream = RedisAuditLog(
             mutations,

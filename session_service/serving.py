@@ -7,6 +7,7 @@ import contextlib
 import logging
 import multiprocessing
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,11 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 async def _follow_store(backend: Backend, health: Health) -> None:
     while True:
         await asyncio.sleep(_HEALTH_SECONDS)
-        await _look(backend, health)
+        try:
+            await _look(backend, health)
+        except Exception:
+            # No reason to leave health as it was for good.
+            log.exception("health cannot be looked at")
 
 
 async def _look(backend: Backend, health: Health) -> None:
@@ -152,16 +157,22 @@ async def _look(backend: Backend, health: Health) -> None:
 async def _sweep(backend: Backend) -> None:
     while True:
         try:
-            report = await backend.upkeep.sweep()
-            if not report.busy:
-                backend.metrics.sweeps.swept(report)
-            backend.metrics.sweeps.counted(await backend.upkeep.stats())
+            await _sweep_if_due(backend)
         except StoreUnavailable:
             log.warning("sweep put off: the store does not answer")
         except Exception:
             # A key of ours that holds something else, say: no reason never to sweep again.
             log.exception("sweep failed")
         await asyncio.sleep(backend.config.sweep.interval)
+
+
+async def _sweep_if_due(backend: Backend) -> None:
+    """Sweep unless another worker or server did so within half an interval."""
+    stats = await backend.upkeep.stats()
+    if time.time() - stats.counted_ms / 1000 > backend.config.sweep.interval / 2:
+        await backend.upkeep.sweep()
+        stats = await backend.upkeep.stats()
+    backend.metrics.sweeps.counted(stats)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from session_service.domain.errors import SessionEnded, StoreUnavailable, TokenExpired, TokenMissing
 from session_service.domain.models import AccessClaims, Identity, LiveState, SessionPolicy
 from session_service.domain.policy import touch_due
@@ -36,6 +34,7 @@ class TokenCheck:
         self._writer = writer
         self._policy = policy
         self._clock = clock
+        self._touching: set[str] = set()
 
     async def check(self, token: str) -> Identity:
         """Accept a token or raise; the one place where a token becomes an identity (I1).
@@ -57,9 +56,7 @@ class TokenCheck:
         if live is None or live.token_session_id != claims.session_id:
             raise self._refusal(claims, live)
         if touch_due(self._policy, int(self._clock() * 1000), live.last_active_ms):
-            # The answer is known; a note that cannot be written does not make it unknown.
-            with suppress(StoreUnavailable):
-                await self._writer.touch(claims.user_id, claims.session_id)
+            await self._touch(claims)
         return Identity(
             user_id=claims.user_id,
             session_id=claims.session_id,
@@ -69,6 +66,18 @@ class TokenCheck:
             last_active_ms=live.last_active_ms,
             session_expires_ms=live.expires_ms,
         )
+
+    async def _touch(self, claims: AccessClaims) -> None:
+        """Note the activity, once for all checks of the session that are under way."""
+        if claims.session_id in self._touching:
+            return
+        self._touching.add(claims.session_id)
+        try:
+            await self._writer.touch(claims.user_id, claims.session_id)
+        except StoreUnavailable:
+            return  # the answer is known; a note that cannot be written does not make it unknown
+        finally:
+            self._touching.discard(claims.session_id)
 
     def _refusal(self, claims: AccessClaims, live: LiveState | None) -> Exception:
         """Tell a token that Redis's clock let lapse a moment early from an ended session."""

@@ -63,11 +63,19 @@ class WatchedMutations(Mutations):
     Args:
         client: as ``Mutations``.
         wait_replicas: as ``Mutations``.
+        wait_timeout: as ``Mutations``.
         observer: told of each.
     """
 
-    def __init__(self, client: Redis | ClusterClient, *, wait_replicas: int, observer: StoreObserver) -> None:
-        super().__init__(client, wait_replicas=wait_replicas)
+    def __init__(
+        self,
+        client: Redis | ClusterClient,
+        *,
+        wait_replicas: int,
+        wait_timeout: float,
+        observer: StoreObserver,
+    ) -> None:
+        super().__init__(client, wait_replicas=wait_replicas, wait_timeout=wait_timeout)
         self._observer = observer
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - as Mutations

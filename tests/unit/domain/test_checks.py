@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -58,6 +59,23 @@ class Store:
     async def touch(self, user_id: str, session_id: str) -> None:
         """Note it."""
         self.touched.append((user_id, session_id))
+
+
+@dataclass
+class SlowStore(Store):
+    """Takes its time to note activity, and may fail to."""
+
+    gate_fault: SessionServiceError | None = None
+    touching: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def touch(self, user_id: str, session_id: str) -> None:
+        """Note it, wait for the gate, fail if told to."""
+        await super().touch(user_id, session_id)
+        self.touching.set()
+        await self.gate.wait()
+        if self.gate_fault:
+            raise self.gate_fault
 
 
 def _check(store: Store, tokens: Tokens | None = None, policy: SessionPolicy | None = None) -> TokenCheck:
@@ -125,3 +143,28 @@ async def test_a_refused_token_touches_nothing() -> None:
     with pytest.raises(SessionEnded):
         await _check(store).check("good")
     assert not store.touched
+
+
+async def test_checks_at_once_note_the_activity_once() -> None:
+    """While one touch is under way, other checks of the session do not wait for another."""
+    store = SlowStore(replace(LIVE, last_active_ms=0))
+    check = _check(store)
+    first = asyncio.create_task(check.check("good"))
+    await store.touching.wait()
+    for _ in range(5):
+        await check.check("good")
+    store.gate.set()
+    await first
+    assert len(store.touched) == 1
+    await check.check("good")
+    assert len(store.touched) == 2
+
+
+async def test_a_touch_that_fails_leaves_the_answer() -> None:
+    """Activity that cannot be noted is no reason to doubt the session, and is tried again."""
+    store = SlowStore(replace(LIVE, last_active_ms=0), gate_fault=StoreUnavailable())
+    store.gate.set()
+    check = _check(store)
+    for _ in range(2):
+        assert (await check.check("good")).user_id == "u-1"
+    assert len(store.touched) == 2
