@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from session_service.domain.errors import InvalidCredentials, Overloaded, TooManyAttempts, UserNotFound
@@ -12,6 +12,7 @@ from session_service.domain.models import Identity, User, UserChange
 from session_service.domain.policy import encode_cursor, new_id, normalise_username
 from session_service.domain.ports import AuditLog, PasswordHasher, UserReader, UserWriter
 from session_service.domain.throttling import LoginAttempt, LoginThrottle
+from session_service.domain.trail import told_of
 from session_service.domain.validation import Checker
 from session_service.domain.wholeness import whole
 
@@ -140,7 +141,9 @@ class Administration:
         check.done()
         password_hash = await self._hasher.hash(password)
         change = self._directory.set_password(user_id, password_hash, end_sessions=not keep_sessions)
-        return (await self._change(change, Action.USER_PASSWORD_SET, actor)).ended_count
+        return (
+            await self._change(change, AuditEvent(Action.USER_PASSWORD_SET, user_id, actor=actor))
+        ).ended_count
 
     async def change_password(
         self,
@@ -176,7 +179,9 @@ class Administration:
             end_sessions=not keep_other_sessions,
             keep=identity.session_id,
         )
-        return (await self._change(change, Action.PASSWORD_CHANGED, actor)).ended_count
+        return (
+            await self._change(change, AuditEvent(Action.PASSWORD_CHANGED, user.user_id, actor=actor))
+        ).ended_count
 
     async def _confirm(self, user: User, password: str, session_id: str, actor: Actor) -> None:
         """Ask for the password within a session: throttled and recorded as a login is (ASVS 16.3.1)."""
@@ -207,7 +212,7 @@ class Administration:
         check.roles("roles", roles)
         check.done()
         change = self._directory.set_roles(user_id, tuple(dict.fromkeys(roles)))
-        return (await self._change(change, Action.USER_ROLES_SET, actor)).user
+        return (await self._change(change, AuditEvent(Action.USER_ROLES_SET, user_id, actor=actor))).user
 
     async def set_disabled(self, user_id: str, disabled: bool, actor: Actor) -> UserChange:
         """Disable a user, which ends every session (ASVS 7.4.2), or enable him again.
@@ -218,7 +223,9 @@ class Administration:
         """
         self._check_user_id(user_id)
         action = Action.USER_DISABLED if disabled else Action.USER_ENABLED
-        return await self._change(self._directory.set_disabled(user_id, disabled), action, actor)
+        return await self._change(
+            self._directory.set_disabled(user_id, disabled), AuditEvent(action, user_id, actor=actor)
+        )
 
     async def delete_user(self, user_id: str, actor: Actor) -> int:
         """Remove a user, the name and every session; returns how many sessions that ended.
@@ -229,7 +236,7 @@ class Administration:
         """
         self._check_user_id(user_id)
         change = self._directory.delete(user_id)
-        return (await self._change(change, Action.USER_DELETED, actor)).ended_count
+        return (await self._change(change, AuditEvent(Action.USER_DELETED, user_id, actor=actor))).ended_count
 
     def _check_user_id(self, user_id: str) -> None:
         check = Checker()
@@ -249,20 +256,21 @@ class Administration:
         check.done()
 
     async def _create(self, user: User, actor: Actor) -> User:
-        created = await self._directory.create(user)
-        self._audit.record(AuditEvent(Action.USER_CREATED, created.user_id, actor=actor))
+        event = AuditEvent(Action.USER_CREATED, user.user_id, actor=actor)
+        with told_of(self._audit, event):
+            created = await self._directory.create(user)
+        self._audit.record(event)
         return created
 
-    async def _change(
-        self, change: Coroutine[Any, Any, UserChange | None], action: Action, actor: Actor
-    ) -> UserChange:
-        return await whole(self._recorded(change, action, actor))
+    async def _change(self, change: Coroutine[Any, Any, UserChange | None], event: AuditEvent) -> UserChange:
+        return await whole(self._recorded(change, event))
 
     async def _recorded(
-        self, change: Coroutine[Any, Any, UserChange | None], action: Action, actor: Actor
+        self, change: Coroutine[Any, Any, UserChange | None], event: AuditEvent
     ) -> UserChange:
-        changed = await change
+        with told_of(self._audit, event):
+            changed = await change
         if changed is None:
             raise UserNotFound
-        self._audit.record(AuditEvent(action, changed.user.user_id, actor=actor, count=changed.ended_count))
+        self._audit.record(replace(event, count=changed.ended_count))
         return changed

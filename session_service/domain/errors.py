@@ -194,10 +194,17 @@ class Overloaded(RetryLater):
 
 
 class StoreUnavailable(RetryLater):
-    """Redis is away, loading, read-only, full or short of replicas: neither yes nor no."""
+    """Redis is away, loading, read-only, full or short of replicas: neither yes nor no.
+
+    Args:
+        retry_after: seconds after which trying again makes sense.
+        maybe_done: whether a change was asked for and its answer lost, so that it may have been made.
+        **metadata: facts for the caller's program.
+    """
 
     reason = "STORE_UNAVAILABLE"
     message = "the session store is not available; nothing is known about the session"
 
-    def __init__(self, retry_after: float = 1.0, **metadata: str) -> None:
+    def __init__(self, retry_after: float = 1.0, *, maybe_done: bool = False, **metadata: str) -> None:
         super().__init__(retry_after, **metadata)
+        self.maybe_done = maybe_done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Action(StrEnum):
@@ -27,6 +28,10 @@ class Action(StrEnum):
     USER_ENABLED = "user_enabled"
     USER_DELETED = "user_deleted"
     ACCESS_DENIED = "access_denied"
+
+
+UNCONFIRMED: Final = "unconfirmed"
+"""The detail of an act whose answer the store did not give: it may have happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +61,8 @@ class AuditEvent:
     actor: Actor = Actor()
     count: int = 0
     detail: str = ""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the store said that it happened."""
+        return self.detail != UNCONFIRMED

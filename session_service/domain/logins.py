@@ -35,6 +35,7 @@ from session_service.domain.ports import (
     UserWriter,
 )
 from session_service.domain.throttling import LoginAttempt, LoginThrottle
+from session_service.domain.trail import told_of
 from session_service.domain.validation import Checker
 from session_service.domain.wholeness import whole
 
@@ -233,24 +234,29 @@ class Logins:
         return await self._authenticate(request, await self._users.get(usable.user_id))
 
     async def _create(self, new: NewSession, action: Action, actor: Actor) -> CreatedSession:
-        created = await self._sessions.create(new)
+        event = AuditEvent(action, new.user_id, new.session_id, actor)
+        with told_of(self._audit, event):
+            created = await self._sessions.create(new)
         if not created.repeated:
-            detail = "new_device" if created.new_device else ""
-            self._audit.record(AuditEvent(action, new.user_id, created.session_id, actor, detail=detail))
+            self._audit.record(replace(event, detail="new_device" if created.new_device else ""))
         for evicted in created.evicted:
             self._audit.record(AuditEvent(Action.EVICT, new.user_id, evicted, actor))
         return created
 
     async def _rotate(self, claims: RefreshClaims, ip_address: str) -> Rotation:
-        rotation = await self._sessions.rotate(claims.user_id, claims.session_id, claims.generation, new_id())
         actor = Actor(f"user:{claims.user_id}", ip_address)
+        event = AuditEvent(Action.REFRESH, claims.user_id, claims.session_id, actor)
+        with told_of(self._audit, event):
+            rotation = await self._sessions.rotate(
+                claims.user_id, claims.session_id, claims.generation, new_id()
+            )
         if rotation is RotationRefused.REUSED:
-            self._audit.record(AuditEvent(Action.REFRESH_REUSED, claims.user_id, claims.session_id, actor, 1))
+            self._audit.record(replace(event, action=Action.REFRESH_REUSED, count=1))
             raise RefreshTokenReused
         if rotation is RotationRefused.ENDED:
             raise RefreshTokenInvalid
         if not rotation.repeated:
-            self._audit.record(AuditEvent(Action.REFRESH, claims.user_id, claims.session_id, actor))
+            self._audit.record(event)
         return rotation
 
     def _answer(self, user: User, created: CreatedSession) -> LoggedIn:

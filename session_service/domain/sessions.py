@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from session_service.domain.errors import SessionNotFound
 from session_service.domain.events import Action, Actor, AuditEvent
 from session_service.domain.models import Session
 from session_service.domain.policy import PageCursor, newest_first
 from session_service.domain.ports import AuditLog, SessionReader, SessionWriter
+from session_service.domain.trail import told_of
 from session_service.domain.validation import Checker
 from session_service.domain.wholeness import whole
 
@@ -71,12 +72,16 @@ class Sessions:
         return await whole(self._end_all(user_id, actor, keep))
 
     async def _end(self, user_id: str, session_id: str, action: Action, actor: Actor) -> bool:
-        ended = await self._writer.end(user_id, session_id)
+        event = AuditEvent(action, user_id, session_id, actor, 1)
+        with told_of(self._audit, event):
+            ended = await self._writer.end(user_id, session_id)
         if ended:
-            self._audit.record(AuditEvent(action, user_id, session_id, actor, 1))
+            self._audit.record(event)
         return ended
 
     async def _end_all(self, user_id: str, actor: Actor, keep: str | None) -> int:
-        count = await self._writer.end_all(user_id, keep)
-        self._audit.record(AuditEvent(Action.LOGOUT_ALL, user_id, "", actor, count))
+        event = AuditEvent(Action.LOGOUT_ALL, user_id, actor=actor)
+        with told_of(self._audit, event):
+            count = await self._writer.end_all(user_id, keep)
+        self._audit.record(replace(event, count=count))
         return count

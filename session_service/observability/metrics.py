@@ -183,6 +183,8 @@ class EventMetrics:
     def happened(self, event: AuditEvent) -> None:
         """Note an event."""
         self._events[event.action].inc()
+        if not event.confirmed:
+            return
         if event.action in _CREATING:
             self._created.inc()
         elif event.action is Action.EVICT:

@@ -102,8 +102,9 @@ class RedisAuditLog:
         if len(self._waiting) == self._waiting.maxlen:
             self._lose(1)
         self._waiting.append(_words(event))
-        self._created += event.action in _CREATING
-        self._ended += event.count or event.action in _ENDING
+        if event.confirmed:
+            self._created += event.action in _CREATING
+            self._ended += event.count or event.action in _ENDING
         self._something.set()
 
     async def open(self) -> None:

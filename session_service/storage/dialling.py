@@ -18,10 +18,10 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from session_service.storage.faults import DEMOTED_CODES, fault_code
+from session_service.storage.faults import DEMOTED_CODES, NOTHING_SENT, fault_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,7 +77,11 @@ class _PrimaryConnection(AbstractConnection):
         if self._opened_in != self._era.number:
             await self.disconnect(nowait=True)
         self._opened_in = self._era.number
-        await super().connect()  # type: ignore[no-untyped-call]
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            error.add_note(NOTHING_SENT)
+            raise
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in redis-py
         """Read a reply, and end the connection if it says that the primary is elsewhere; see redis-py."""

@@ -24,6 +24,9 @@ _LOGGER = logging.getLogger(__name__)
 DEMOTED_CODES: Final = frozenset({"READONLY", "MASTERDOWN"})
 """The server is a replica by now; the primary is elsewhere."""
 
+NOTHING_SENT: Final = "nothing was sent"
+"""The note on an error that came up while connecting."""
+
 _CONFIGURATION_CODES: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _FAULT_CODES: Final = (
     DEMOTED_CODES
@@ -72,11 +75,17 @@ def is_configuration_fault(error: BaseException) -> bool:
     return isinstance(error, redis_errors.AuthenticationError) or fault_code(error) in _CONFIGURATION_CODES
 
 
+def _was_not_done(error: BaseException) -> bool:
+    """Whether the error tells that a change was not made: Redis refused it, or was never asked."""
+    refused = isinstance(error, redis_errors.ResponseError | redis_errors.BusyLoadingError)
+    return refused or NOTHING_SENT in getattr(error, "__notes__", ())
+
+
 def store_unavailable(error: BaseException) -> StoreUnavailable:
     """The error to raise for a store fault; configuration faults are logged, at most one in 10 s each."""
     if is_configuration_fault(error):
         _log_configuration_fault(error)
-    return StoreUnavailable()
+    return StoreUnavailable(maybe_done=not _was_not_done(error))
 
 
 class store_faults(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with store_faults()

@@ -93,5 +93,5 @@ class Mutations:
             if isinstance(each, Exception):
                 raise each
         if acks < self._wait[1]:
-            raise StoreUnavailable
+            raise StoreUnavailable(maybe_done=True)
         return reply

@@ -12,6 +12,8 @@ import redis
 
 from tests.support import LOOPBACK, RedisBinary, RedisServer, redis_binaries
 from tests.support.in_process import ServiceUnderTest, in_process, patient_with
+from tests.support.proxy import TcpProxy
+from tests.support.wire import Wire
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
 
@@ -86,3 +88,11 @@ async def service(one_redis: RedisServer, serve: Serve) -> ServiceUnderTest:
     """A service over `one_redis` that takes any number of logins."""
     no_limit = dict.fromkeys(("per_account_and_address", "per_address", "per_account"), 10**6)
     return await serve(patient_with(one_redis), throttling=no_limit, passwords={"hashing_queue": 1000})
+
+
+@pytest.fixture
+async def wire(one_redis: RedisServer, store: redis.Redis, serve: Serve) -> AsyncIterator[Wire]:
+    """A service that reaches `one_redis` through a proxy."""
+    async with TcpProxy(one_redis.port) as proxy:
+        at = {"host": LOOPBACK, "port": proxy.port, "connect_timeout": 10, "command_timeout": 10}
+        yield Wire(await serve(at, session={"refresh_grace": 600, "max_sessions": 3}), proxy, store)

@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-import pytest
 import redis
 from session_api.v1 import admin_service_pb2 as admin_pb
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.storage.scripts import load
 from tests.support import LOOPBACK, RedisServer, eventually_async
 from tests.support.in_process import ADMIN_KEY, PASSWORD, ServiceUnderTest, bearer, patient_with
 from tests.support.outcomes import OK, outcome
 from tests.support.proxy import TcpProxy
 from tests.support.redis_contents import counted, indexed_sessions, live_sessions
 from tests.support.service_client import ServiceClient, connect
+from tests.support.wire import Wire
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
 UNAVAILABLE = "STORE_UNAVAILABLE"
 LIMIT = 3
 NEW_PASSWORD = "another horse's battery"
-
-
-class Wire:
-    """A service and the wire between it and Redis, on which replies get lost."""
-
-    def __init__(self, service: ServiceUnderTest, proxy: TcpProxy, store: redis.Redis) -> None:
-        self.service = service
-        self._proxy = proxy
-        self._store = store
-
-    async def twice(self, script: str, call: Callable[[], Awaitable[object]]) -> str:
-        """Make a call whose script is run and its reply lost, then the call again; the second outcome."""
-        loaded = load(script)
-        self._store.script_load(loaded.text)
-        self._proxy.lose_reply_to = loaded.sha.encode()
-        assert await outcome(call()) == UNAVAILABLE
-        assert not self._proxy.lose_reply_to
-        return await outcome(call())
-
-
-@pytest.fixture
-async def wire(one_redis: RedisServer, store: redis.Redis, serve: Serve) -> AsyncIterator[Wire]:
-    """A service that reaches `one_redis` through a proxy."""
-    async with TcpProxy(one_redis.port) as proxy:
-        at = {"host": LOOPBACK, "port": proxy.port, "connect_timeout": 10, "command_timeout": 10}
-        yield Wire(await serve(at, session={"refresh_grace": 600, "max_sessions": LIMIT}), proxy, store)
 
 
 async def test_a_login_is_one_login(wire: Wire, store: redis.Redis) -> None:
