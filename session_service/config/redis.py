@@ -27,7 +27,7 @@ class ClusterSection(Section):
 class RedisTlsSection(Section):
     """TLS to Redis; being there turns it on."""
 
-    ca_file: Path | None = Field(default=None, description="PEM bundle to trust instead of the system's")
+    ca_file: Path | None = Field(default=None, description="PEM bundle to trust besides the system's")
     cert_file: Path | None = Field(default=None, description="PEM client certificate, for mutual TLS")
     key_file: Path | None = Field(default=None, description="PEM key of `cert_file`")
 

@@ -721,9 +721,10 @@ class GetStatsResponse(_message.Message):
     CREATED_SESSIONS_FIELD_NUMBER: _builtins.int
     ENDED_SESSIONS_FIELD_NUMBER: _builtins.int
     active_sessions: _builtins.int
-    """How many sessions are alive: as counted exactly at `counted_time`, plus those
-    begun and less those ended since. Sessions that have expired since then count
-    until the next time.
+    """How many sessions are alive: as counted by the sweep that began at
+    `counted_time`, plus those begun and less those ended since. Sessions that
+    began during that sweep may count twice, and those that have expired since
+    still count, until the next sweep.
     """
     users: _builtins.int
     """How many users are in the directory."""
@@ -737,8 +738,8 @@ class GetStatsResponse(_message.Message):
     """
     @_builtins.property
     def counted_time(self) -> _timestamp_pb2.Timestamp:
-        """When the live sessions were last counted exactly, at the end of a sweep. Not
-        set before the first one.
+        """When the last sweep that counted the live sessions began. Not set before the
+        first one has ended.
         """
 
     def __init__(

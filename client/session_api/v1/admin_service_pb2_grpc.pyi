@@ -36,7 +36,8 @@ class AdminServiceStub:
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    GetUser, SetPassword,
     SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
     (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
@@ -119,7 +120,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    GetUser, SetPassword,
     SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
     (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.
@@ -198,7 +200,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     where the call carries no credential. A bad token fails as in SessionService.
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. GetUser, SetPassword,
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    GetUser, SetPassword,
     SetUserRoles, SetUserDisabled and DeleteUser fail with NOT_FOUND
     (USER_NOT_FOUND) where the directory has no such user. A request may have at
     most 64 KiB. Every change is written to the audit trail.

@@ -76,9 +76,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     address. Wait as long as the `google.rpc.RetryInfo` in the details says.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 14
-    """RESOURCE_EXHAUSTED. Too many passwords are being hashed at this moment;
-    nothing was done. Wait as long as the `google.rpc.RetryInfo` in the details
-    says. Checks of tokens are not affected.
+    """RESOURCE_EXHAUSTED. More passwords to hash, calls or streams came at once than
+    one server takes; nothing was done. Wait as long as the `google.rpc.RetryInfo`
+    in the details says. Logins in excess do not affect checks of tokens.
     """
     ERROR_REASON_INVALID_ARGUMENT: _ErrorReason.ValueType  # 15
     """INVALID_ARGUMENT. A field breaks a limit stated at its definition. The
@@ -162,9 +162,9 @@ ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 13
 address. Wait as long as the `google.rpc.RetryInfo` in the details says.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 14
-"""RESOURCE_EXHAUSTED. Too many passwords are being hashed at this moment;
-nothing was done. Wait as long as the `google.rpc.RetryInfo` in the details
-says. Checks of tokens are not affected.
+"""RESOURCE_EXHAUSTED. More passwords to hash, calls or streams came at once than
+one server takes; nothing was done. Wait as long as the `google.rpc.RetryInfo`
+in the details says. Logins in excess do not affect checks of tokens.
 """
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT. A field breaks a limit stated at its definition. The

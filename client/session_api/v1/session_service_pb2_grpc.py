@@ -35,8 +35,8 @@ class SessionServiceStub:
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.
@@ -99,8 +99,8 @@ class SessionServiceServicer:
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.
@@ -258,8 +258,8 @@ class SessionService:
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.

@@ -36,8 +36,8 @@ class SessionServiceStub:
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.
@@ -118,8 +118,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.
@@ -196,8 +196,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     TOKEN_EXPIRED or SESSION_ENDED (see ErrorReason).
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
-    UNAVAILABLE (STORE_UNAVAILABLE) and INTERNAL. A request may have at most
-    64 KiB.
+    UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
+    A request may have at most 64 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
     VerifyToken that begins later accepts a token of a session it ended.
