@@ -30,21 +30,16 @@ def replace_private(path: Path, text: str) -> None:
         OSError: it cannot be written; the old one is as it was.
     """
     target = path.resolve()
-    partial = _partial(target, text)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
     try:
+        create_private(partial, text)
         if target.exists():
             _copy_access(target, partial)
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _partial(path: Path, text: str) -> Path:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
-    create_private(partial, text)
-    return partial
 
 
 def _write(file: IO[str], text: str) -> None:

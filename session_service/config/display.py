@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from session_service.config.documents import ConfigError
+from session_service.config.fields import HostPort
 from session_service.config.sections import Config, ServiceKeySection
 
 
 def as_document(config: Config) -> dict[str, Any]:
     """The configuration as plain values; a secret that is set is ten stars."""
-    document: dict[str, Any] = json.loads(json.dumps(config.model_dump(), default=str))
+    document: dict[str, Any] = _plain(config)
     return document
 
 
@@ -53,3 +53,17 @@ def named_files(config: Config) -> dict[str, Path]:
         for key, value in section
         if isinstance(value, Path)
     }
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a configuration
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case HostPort():
+            return str(value)
+        case BaseModel():
+            return {name: _plain(each) for name, each in value}
+        case tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return str(value)
