@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from session_service.storage.channel import ReadChannel
 from session_service.storage.dialling import (
@@ -57,6 +58,8 @@ class PrimaryDialler:
             max_connections=self._settings.max_connections,
             timeout=self._settings.connect_timeout,
             connection_class=self._class,
+            # Else each connection begins with a command that only Redis's own cloud knows.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
             **self._kwargs,
         )
 
