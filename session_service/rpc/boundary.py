@@ -52,9 +52,6 @@ class Engine(Protocol):
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Take handlers that look methods up by name."""
 
-    def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
-        """Take the handlers of one service."""
-
 
 class _Room:
     """Room for some calls at a time."""
@@ -98,14 +95,17 @@ class Boundary:
         """Ignored: generated code registers the same methods by name as well."""
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
-        """Register a service's methods, each wrapped."""
+        """Register a service's methods, each wrapped, to be looked up by name.
+
+        Not as registered methods, although those need no look-up: for them ``grpc.aio`` keeps a task
+        per method and goes through all of those tasks at every call.
+        """
         wrapped = {
             name: self._wrapped(f"/{service_name}/{name}", handler)
             for name, handler in method_handlers.items()
         }
         generic = grpc.method_handlers_generic_handler(service_name, wrapped)
         self._engine.add_generic_rpc_handlers((generic,))
-        self._engine.add_registered_method_handlers(service_name, wrapped)
 
     def _wrapped(
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]

@@ -234,3 +234,10 @@ async def test_more_calls_than_there_is_room_for_are_turned_away(channel: Any, o
         each.cancel()
     await eventually_async(lambda: observed.calls.count(("/t.T/hang", "CANCELLED")) == MAX_CALLS)
     assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
+
+
+async def test_methods_cost_nothing_while_others_are_called(channel: Any) -> None:
+    """The server waits for calls in one task, not in a task per method which every call goes through."""
+    await channel.unary_unary("/t.T/echo")(b"")
+    running = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    assert sum(name.startswith("AioServer._request") for name in running) == 1
