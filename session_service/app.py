@@ -19,6 +19,7 @@ from session_service.domain.checks import CLOCK_SKEW_SECONDS, TokenCheck
 from session_service.domain.grants import Grants
 from session_service.domain.logins import Logins
 from session_service.domain.ports import AuditLog
+from session_service.domain.refusals import RefusalsThinned
 from session_service.domain.service_keys import ServiceKeys
 from session_service.domain.sessions import Sessions
 from session_service.domain.throttling import LoginThrottle
@@ -37,6 +38,7 @@ from session_service.storage.audit import RedisAuditLog
 from session_service.storage.connections import RedisConnections
 from session_service.storage.embedded import EmbeddedRedis
 from session_service.storage.fsck import RedisFsck
+from session_service.storage.remembering import LiveSessions, RememberingSessionWriter, RememberingUserWriter
 from session_service.storage.sessions import RedisSessionReader, RedisSessionWriter
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 from session_service.storage.upkeep import RedisUpkeep
@@ -112,9 +114,11 @@ class Backend:
         )
         reads = WatchedReads(self.connections.reads, metrics.store)
         self.reader = RedisSessionReader(reads)
-        self.writer = RedisSessionWriter(mutations, config.session.policy())
+        live, ends = LiveSessions(reads), self.connections.ends
+        sessions = RedisSessionWriter(mutations, config.session.policy())
+        self.writer = RememberingSessionWriter(sessions, live, ends)
         self.users = RedisUserReader(reads)
-        self.directory = RedisUserWriter(mutations, self.users)
+        self.directory = RememberingUserWriter(RedisUserWriter(mutations, self.users), live, ends)
         self.attempts = RedisAttempts(mutations)
         self.upkeep = WatchedUpkeep(RedisUpkeep(self.connections, mutations), metrics.sweeps)
         self.fsck = RedisFsck(self.connections, mutations)
@@ -124,7 +128,8 @@ class Backend:
             capacity=config.audit.buffer,
             observer=metrics.events,
         )
-        self.audit: AuditLog = WatchedAudit(self._stream, metrics.events)
+        watched = WatchedAudit(self._stream, metrics.events)
+        self.audit: AuditLog = RefusalsThinned(watched, time.monotonic)
         self._hasher = PooledPasswordHasher(
             PasswordHashes(),
             threads=config.passwords.hashing_threads or default_threads(config.server.workers),
