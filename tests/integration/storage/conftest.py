@@ -13,7 +13,7 @@ from session_service.storage.settings import RedisSettings
 
 Connect = Callable[[RedisSettings], Awaitable[RedisConnections]]
 
-_ON_BOTH_LOOPS = {"test_link", "test_channel"}
+_ON_BOTH_LOOPS = {"test_link", "test_channel", "test_tls"}
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from session_service.domain.errors import StoreUnavailable
 from session_service.storage import faults
 from session_service.storage.connections import RedisConnections
 from session_service.storage.faults import store_faults
-from session_service.storage.settings import RedisSettings, RedisTls
+from session_service.storage.settings import RedisSettings
+from tests.integration.storage.answers import is_away, is_refused, works
 from tests.integration.storage.conftest import Connect
-from tests.support import LOOPBACK, RedisServer, eventually_async, free_port, require_redis
-from tests.support.certificates import CertificateAuthority, IssuedCertificate
+from tests.support import LOOPBACK, RedisServer, eventually_async, free_port
 from tests.support.proxy import TcpProxy
 
 AT = RedisSettings(host=LOOPBACK, connect_timeout=2.0)
@@ -27,26 +26,6 @@ AT = RedisSettings(host=LOOPBACK, connect_timeout=2.0)
 
 PASSWORD = "correct horse/battery@staple"
 INCREMENT = "return redis.call('INCR', KEYS[1])"
-
-
-async def works(connections: RedisConnections) -> bool:
-    """Whether a change over the client shows in a read."""
-    await connections.client.set("key", "value")
-    return await connections.reads.read("key", ("GET", "key")) == [b"value"]
-
-
-async def is_away(connections: RedisConnections) -> bool:
-    """Whether reads are unavailable."""
-    return not await connections.ping()
-
-
-async def is_refused(connections: RedisConnections) -> bool:
-    """Whether both changes and reads are unavailable."""
-    with pytest.raises(StoreUnavailable), store_faults():
-        await connections.client.set("key", "value")
-    with pytest.raises(StoreUnavailable):
-        await connections.reads.read("key", ("GET", "key"))
-    return await is_away(connections)
 
 
 @pytest.mark.parametrize(
@@ -145,88 +124,6 @@ class TestCredentials:
             client.execute_command("ACL", "SETUSER", "sessions", "off")
             client.execute_command("CLIENT", "KILL", "USER", "sessions")
         await eventually_async(lambda: is_away(connections))
-
-
-class TestTls:
-    """TLS to Redis; only the system's server has it."""
-
-    @pytest.fixture
-    def authority(self, tmp_path: Path) -> CertificateAuthority:
-        """The authority that both sides trust."""
-        return CertificateAuthority(tmp_path)
-
-    @pytest.fixture
-    def client_certificate(self, authority: CertificateAuthority) -> IssuedCertificate:
-        """What the service shows Redis."""
-        return authority.issue("service")
-
-    @pytest.fixture
-    def server(self, authority: CertificateAuthority) -> Iterator[tuple[RedisServer, int]]:
-        """A server that speaks TLS and asks clients for a certificate, and the port for it."""
-        issued, port = authority.issue("redis"), free_port()
-        tls = {
-            "tls-port": str(port),
-            "tls-cert-file": str(issued.certificate),
-            "tls-key-file": str(issued.key),
-            "tls-ca-cert-file": str(authority.certificate),
-        }
-        with RedisServer(require_redis("system"), tls) as server:
-            yield server, port
-
-    @pytest.fixture
-    def settings(
-        self,
-        server: tuple[RedisServer, int],
-        authority: CertificateAuthority,
-        client_certificate: IssuedCertificate,
-    ) -> RedisSettings:
-        """The right settings."""
-        tls = RedisTls(
-            ca_file=str(authority.certificate),
-            cert_file=str(client_certificate.certificate),
-            key_file=str(client_certificate.key),
-        )
-        return replace(AT, port=server[1], tls=tls)
-
-    async def test_tls(self, settings: RedisSettings, connect: Connect) -> None:
-        """With the authority and a client certificate changes and reads work, giant replies too."""
-        connections = await connect(settings)
-        assert await works(connections)
-        await connections.client.set("giant", b"x" * 3_000_000)
-        assert await connections.reads.read("giant", ("GET", "giant")) == [b"x" * 3_000_000]
-
-    async def test_tls_by_url(self, settings: RedisSettings, connect: Connect) -> None:
-        """A ``rediss://`` URL takes the files from the settings."""
-        assert await works(await connect(replace(settings, url=f"rediss://{LOOPBACK}:{settings.port}")))
-
-    async def test_an_unknown_authority_is_refused(
-        self, settings: RedisSettings, connect: Connect, tmp_path: Path
-    ) -> None:
-        """A server whose certificate nobody trusted has signed gets no password and no command."""
-        assert settings.tls is not None
-        (tmp_path / "other").mkdir()
-        other = CertificateAuthority(tmp_path / "other", "Another Authority")
-        wrong = replace(settings, tls=replace(settings.tls, ca_file=str(other.certificate)))
-        assert await is_refused(await connect(wrong))
-
-    async def test_another_hosts_certificate_is_refused(
-        self, settings: RedisSettings, connect: Connect
-    ) -> None:
-        """The name in the certificate must be the one connected to."""
-        assert await is_refused(await connect(replace(settings, host="127.0.0.2")))
-
-    async def test_a_missing_client_certificate_is_refused(
-        self, settings: RedisSettings, connect: Connect, authority: CertificateAuthority
-    ) -> None:
-        """Redis that asks for a certificate does not let in who has none."""
-        without = replace(settings, tls=RedisTls(ca_file=str(authority.certificate)))
-        assert await is_refused(await connect(without))
-
-    async def test_clear_text_to_a_tls_port_is_refused(
-        self, settings: RedisSettings, connect: Connect
-    ) -> None:
-        """A service that forgot TLS does not work by accident."""
-        assert await is_refused(await connect(replace(settings, tls=None)))
 
 
 class TestChanges:
