@@ -184,16 +184,13 @@ async def test_operators_see_and_end_a_users_sessions(service: ServiceUnderTest)
 
 async def test_a_session_on_the_word_of_a_trusted_service(service: ServiceUnderTest) -> None:
     """A user who is not in the directory gets a session like any other, with the roles told."""
-    opened = await service.open_session(
-        "auth0|4711",
-        roles=["editor"],
-        device=session_pb2.DeviceInfo(name="phone", ip_address="203.0.113.7"),
-        request_id="r-1",
-    )
+    phone = session_pb2.DeviceInfo(name="phone", ip_address="203.0.113.7")
+    told = {"roles": ["editor"], "device": phone, "request_id": "r-1"}
+    opened = await service.open_session("auth0|4711", **told)
     assert not opened.user.HasField("created_time")
     verified = await service.verify(opened.access_token)
     assert (verified.user_id, verified.username, list(verified.roles)) == ("auth0|4711", "ada", ["editor"])
-    again = await service.open_session("auth0|4711", roles=["editor"], request_id="r-1")
+    again = await service.open_session("auth0|4711", **told)
     assert (again.session_id, again.access_token) == (opened.session_id, opened.access_token)
     refresh = session_pb.RefreshTokenRequest(refresh_token=opened.refresh_token)
     assert (await service.sessions.RefreshToken(refresh)).session_id == opened.session_id

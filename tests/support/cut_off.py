@@ -11,9 +11,10 @@ import grpc
 import redis
 from session_api.v1 import admin_service_pb2 as admin_pb
 
+from session_service.domain.policy import new_id
 from session_service.domain.wholeness import all_whole
 from tests.support.outcomes import OK, outcome
-from tests.support.redis_contents import counted, events, indexed_sessions, live_sessions
+from tests.support.redis_contents import events, indexed_sessions, live_sessions
 from tests.support.service_client import ServiceClient
 from tests.support.waiting import eventually_async
 
@@ -45,10 +46,11 @@ async def cut_off(calls: Sequence[Call], how: How) -> int:
 async def settle(service: ServiceClient, store: redis.Redis) -> None:
     """Wait until all that was begun has ended and is in the audit trail; the index must be right then."""
     await all_whole()
-    before = counted(store)["access_denied"]
-    marker = admin_pb.GetStatsRequest()
-    assert await outcome(service.admin_stub.GetStats(marker, metadata=(("x-service-key", "none"),))) != OK
-    await eventually_async(lambda: counted(store)["access_denied"] > before, timeout=20)
+    marker = admin_pb.RevokeUserSessionsRequest(user_id=f"marker-{new_id()}")
+    assert await outcome(service.admin_stub.RevokeUserSessions(marker, metadata=service.admin)) == OK
+    await eventually_async(
+        lambda: marker.user_id in {each.get("user_id") for each in events(store)}, timeout=20
+    )
     assert indexed_sessions(store) == live_sessions(store)
 
 
