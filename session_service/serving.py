@@ -7,6 +7,7 @@ import contextlib
 import logging
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -47,11 +48,28 @@ async def serve(
     """
     stopping = _stop_signals()
     async with running(config, metrics, share_port=share_port) as server:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_keys)
+        hang_up = (_hang_up, server, stopping, sys.stderr.isatty())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, *hang_up)
         # Held back while a worker starts, where it would have ended it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         on_ready(server.address)
         await stopping.wait()
+
+
+def terminal_gone(on_terminal: bool) -> bool:
+    """Whether SIGHUP came because the terminal was closed, and not to have the keys read again.
+
+    Args:
+        on_terminal: whether the process was started on one.
+    """
+    return on_terminal and not sys.stderr.isatty()
+
+
+def _hang_up(server: Running, stopping: asyncio.Event, on_terminal: bool) -> None:
+    if terminal_gone(on_terminal):
+        stopping.set()
+    else:
+        server.reload_keys()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from session_service.observability.exposition import (
     shared_registry,
 )
 from session_service.observability.logs import configure_logging
-from session_service.serving import key_file, serve
+from session_service.serving import key_file, serve, terminal_gone
 from session_service.tokens.keys import load_key_ring
 
 _RESTART_SECONDS = 1.0
@@ -99,6 +100,7 @@ class _Supervisor:
         self._directory = directory
         self._workers: list[SpawnProcess] = []
         self._stopping = False
+        self._on_terminal = sys.stderr.isatty()
         self._wake_reader, self._wake_writer = os.pipe()
 
     def run(self, on_ready: Ready) -> None:
@@ -154,8 +156,8 @@ class _Supervisor:
             forget_worker(self._directory, worker.pid)
 
     def _pass_on(self, number: int, _frame: object) -> None:
-        """Pass a signal on to every worker; SIGTERM and SIGINT also end this process."""
-        if number != signal.SIGHUP:
+        """Pass a signal on to every worker; all but a SIGHUP for the keys also end this process."""
+        if number != signal.SIGHUP or terminal_gone(self._on_terminal):
             self._stopping = True
             os.write(self._wake_writer, b"x")
             number = signal.SIGTERM
@@ -180,7 +182,11 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
     if config.metrics.listen is None:
         yield
         return
-    endpoint = MetricsServer(registry, config.metrics.listen.host, config.metrics.listen.port)
+    address = config.metrics.listen
+    try:
+        endpoint = MetricsServer(registry, address.host, address.port)
+    except OSError as error:
+        raise OSError(f"metrics.listen: cannot listen on {address}: {error.strerror}") from error
     try:
         yield
     finally:
