@@ -101,8 +101,8 @@ def create(who: Person, deadline: float | None) -> Any:
 CHANGES = {
     "SetUserDisabled": Change(set_disabled, "user_disabled"),
     "SetUserRoles": Change(set_roles, "user_roles_set", left=SESSIONS),
-    "SetPassword": Change(set_password, "user_password_set", points=40),
-    "ChangePassword": Change(change_password, "password_changed", left=1, points=40),
+    "SetPassword": Change(set_password, "user_password_set", points=25),
+    "ChangePassword": Change(change_password, "password_changed", left=1, points=25),
     "DeleteUser": Change(delete, "user_deleted"),
     "RevokeUserSessions": Change(force_out, "logout_all"),
     "LogoutAll": Change(logout_all, "logout_all"),

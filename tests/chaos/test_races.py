@@ -86,7 +86,10 @@ async def test_roles_reach_every_session(serve_two: ServeTwo) -> None:
     for number in range(ROUNDS):
         name = f"user-{number}"
         user_id = await services[0].add_user(name, roles=("old",))
-        logins = [asyncio.create_task(services[each % 2].login(name)) for each in range(LOGINS)]
+        logins: list[asyncio.Task[Any]] = [
+            asyncio.create_task(services[each % 2].login(name)) for each in range(LOGINS)
+        ]
+        logins += [asyncio.create_task(services[each % 2].open_session(user_id)) for each in range(LOGINS)]
         request = admin_pb.SetUserRolesRequest(user_id=user_id, roles=["new"])
         setting = services[1].admin_stub.SetUserRoles(request, metadata=services[1].admin)
         assert await _amid(logins, number, setting) == {OK}
