@@ -1,14 +1,16 @@
 """One open connection to Redis on which many callers' commands travel at once.
 
-Commands of one turn of the event loop leave in one write; replies come back in order and are dealt out
-to the callers in order. Whatever breaks the order (a lost connection, an overdue reply, bytes that are
-no RESP) ends the link and fails everything in flight at once. A caller that was cancelled keeps its
-place in the queue, so that its replies go nowhere instead of to the next caller.
+Commands of one turn of the event loop leave in one write, and under load those of a whole millisecond
+(``gathering``); replies come back in order and are dealt out to the callers in order. Whatever breaks
+the order (a lost connection, an overdue reply, bytes that are no RESP) ends the link and fails
+everything in flight at once. A caller that was cancelled keeps its place in the queue, so that its
+replies go nowhere instead of to the next caller.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +20,7 @@ from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.faults import DEMOTED_CODES, fault_code
+from session_service.storage.gathering import HOLD, Gathering
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -76,6 +79,8 @@ class Link(asyncio.Protocol):
         self._has_error = False
         self._fatal = ""
         self._packed: list[bytes] = []
+        self._gathered = 0
+        self._gathering = Gathering()
         self._now = 0.0
         self._paused = False
         self._watch: asyncio.TimerHandle | None = None
@@ -98,9 +103,9 @@ class Link(asyncio.Protocol):
         # hiredis's stub takes a tuple for a tuple of one.
         packed: list[bytes] = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
         if not self._packed:
-            self._now = self._loop.time()
-            self._loop.call_soon(self._flush)
+            self._begin_trip()
         self._packed += packed
+        self._gathered += 1
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._calls.append((future, len(packed), self._now))
         return future
@@ -170,9 +175,21 @@ class Link(asyncio.Protocol):
             self._fatal = code
         return error
 
+    def _begin_trip(self) -> None:
+        self._now = self._loop.time()
+        if self._gathering.holds:
+            self._loop.call_later(HOLD, self._flush)
+        else:
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        if not self._packed:
+            return  # dropped meanwhile
         self._transport.write(b"".join(self._packed))
         self._packed.clear()
+        # Not the loop's clock: uvloop's counts whole milliseconds.
+        self._gathering.left(self._gathered, time.perf_counter())
+        self._gathered = 0
         if self._watch is None:
             self._watch = self._loop.call_at(self._now + self._timeout, self._check, None)
 

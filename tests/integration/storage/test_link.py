@@ -68,6 +68,35 @@ async def test_one_turn_of_the_loop_is_one_write(redis_server: RedisServer, open
     link._transport.write.assert_called_once()
 
 
+async def test_a_busy_link_gathers_the_calls_of_a_millisecond(
+    redis_server: RedisServer, open_link: OpenLink
+) -> None:
+    """While holding back pays, calls of several turns of the loop leave in a single write."""
+    link = await open_link(redis_server.port)
+    link._transport = Mock(wraps=link._transport)
+    link._gathering = Mock(holds=True)
+    calls = []
+    for i in range(5):
+        calls.append(link.send((("ECHO", str(i)), ("PING",))))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
+    link._transport.write.assert_called_once()
+    assert link._gathering.left.call_args.args[0] == 5
+
+
+async def test_what_is_held_back_fails_with_the_link(redis_server: RedisServer, open_link: OpenLink) -> None:
+    """A link that is lost while it holds calls back fails them and writes nothing any more."""
+    link = await open_link(redis_server.port)
+    link._transport = Mock(wraps=link._transport)
+    link._gathering = Mock(holds=True)
+    call = link.send((("PING",),))
+    link.drop("lost")
+    with pytest.raises(StoreUnavailable):
+        await call
+    link._flush()  # as the timer will
+    link._transport.write.assert_not_called()
+
+
 async def test_words_may_be_text_bytes_and_numbers(redis_server: RedisServer, open_link: OpenLink) -> None:
     """A command is packed from str, bytes and int, and replies are bytes, int, list, None or a dict."""
     link = await open_link(redis_server.port)
