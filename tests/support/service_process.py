@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).parents[2]
-_START_TIMEOUT: Final = 30.0
+_START_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 30.0
 
 
