@@ -71,15 +71,17 @@ def page_messages(page: SessionPage, current: str = "") -> list[session_pb2.Sess
 
 def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenResponse:
     """The answer of a successful check."""
-    return session_service_pb2.VerifyTokenResponse(
+    message = session_service_pb2.VerifyTokenResponse(
         session_id=identity.session_id,
         user_id=identity.user_id,
         username=identity.username,
         roles=identity.roles,
-        token_expire_time=Timestamp(seconds=identity.token_expires_at),
-        session_expire_time=instant(identity.session_expires_ms),
-        last_active_time=instant(identity.last_active_ms),
     )
+    # Set in place: a submessage that is passed in is serialised and parsed to copy it.
+    message.token_expire_time.seconds = identity.token_expires_at
+    message.session_expire_time.FromMilliseconds(identity.session_expires_ms)
+    message.last_active_time.FromMilliseconds(identity.last_active_ms)
+    return message
 
 
 def login_message(logged_in: LoggedIn) -> session_service_pb2.LoginResponse:
