@@ -12,12 +12,13 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from session_service.config import Config
+from session_service.config import Config, ConfigError
 from session_service.config.redis import RedisSection, RedisTlsSection, SentinelSection
 from session_service.domain.administration import Administration
 from session_service.domain.checks import CLOCK_SKEW_SECONDS, TokenCheck
 from session_service.domain.grants import Grants
 from session_service.domain.logins import Logins
+from session_service.domain.models import Stats
 from session_service.domain.ports import AuditLog
 from session_service.domain.refusals import RefusalsThinned
 from session_service.domain.service_keys import ServiceKeys
@@ -53,9 +54,13 @@ from session_service.users.password_hashes import PasswordHashes
 
 
 def redis_settings(config: RedisSection) -> RedisSettings:
-    """What the storage needs to know of the section ``redis``."""
+    """What the storage needs to know of the section ``redis``.
+
+    Raises:
+        ConfigError: ``redis.url`` is not one; what it says is not repeated.
+    """
     embedded = EmbeddedRedis(config.data_dir).socket if config.embedded else None
-    return RedisSettings(
+    settings = RedisSettings(
         url=_secret(config.url),
         host=config.host,
         port=config.port,
@@ -71,6 +76,10 @@ def redis_settings(config: RedisSection) -> RedisSettings:
         command_timeout=config.command_timeout,
         wait_replicas=config.wait_replicas,
     )
+    try:
+        return settings.resolved()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _sentinel(section: SentinelSection | None) -> RedisSentinel | None:
@@ -157,6 +166,14 @@ class Backend:
         await self._stream.close()
         self._hasher.close()
         await self.connections.close()
+
+    async def sweep_if_due(self) -> Stats:
+        """Sweep unless another worker or server did within half an interval; the totals."""
+        stats = await self.upkeep.stats()
+        if time.time() - stats.counted_ms / 1000 > self.config.sweep.interval / 2:
+            await self.upkeep.sweep()
+            stats = await self.upkeep.stats()
+        return stats
 
     def logins(self, access: JwtAccessTokens, refresh: HmacRefreshTokens) -> Logins:
         """The use-cases that also need tokens."""

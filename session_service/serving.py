@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import multiprocessing
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,8 @@ async def serve(
     """
     stopping = _stop_signals()
     async with running(config, metrics, share_port=share_port) as server:
-        hang_up = (_hang_up, server, stopping, sys.stderr.isatty())
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, *hang_up)
+        hang_up = functools.partial(_hang_up, server, stopping, sys.stderr.isatty())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
         # Held back while a worker starts, where it would have ended it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         on_ready(server.address)
@@ -175,22 +175,13 @@ async def _look(backend: Backend, health: Health) -> None:
 async def _sweep(backend: Backend) -> None:
     while True:
         try:
-            await _sweep_if_due(backend)
+            backend.metrics.sweeps.counted(await backend.sweep_if_due())
         except StoreUnavailable:
             log.warning("sweep put off: the store does not answer")
         except Exception:
             # A key of ours that holds something else, say: no reason never to sweep again.
             log.exception("sweep failed")
         await asyncio.sleep(backend.config.sweep.interval)
-
-
-async def _sweep_if_due(backend: Backend) -> None:
-    """Sweep unless another worker or server did so within half an interval."""
-    stats = await backend.upkeep.stats()
-    if time.time() - stats.counted_ms / 1000 > backend.config.sweep.interval / 2:
-        await backend.upkeep.sweep()
-        stats = await backend.upkeep.stats()
-    backend.metrics.sweeps.counted(stats)
 
 
 def _stop_signals() -> asyncio.Event:
