@@ -219,6 +219,7 @@ class EmbeddedRedis:
         )
 
     def _last_words(self) -> str:
-        log = self.directory / "redis.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return " / ".join(lines[-3:]) or "it left no log"
+        with contextlib.suppress(OSError):
+            lines = (self.directory / "redis.log").read_text(errors="replace").splitlines()
+            return " / ".join(lines[-3:])
+        return "it left no log"

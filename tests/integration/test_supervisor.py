@@ -11,7 +11,15 @@ from typing import Any
 import jwt
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import LOOPBACK, ServiceProcess, eventually, eventually_async, free_port
+from tests.support import (
+    LOOPBACK,
+    RedisServer,
+    ServiceProcess,
+    eventually,
+    eventually_async,
+    free_port,
+    redis_binaries,
+)
 from tests.support.processes import alive
 from tests.support.service_client import connect
 
@@ -19,17 +27,18 @@ Start = Callable[..., ServiceProcess]
 TWO = ("--workers", "2")
 
 
-def checks_counted(address: str) -> float:
-    """How many VerifyToken calls the metrics endpoint counts, whatever came of them."""
+def total(address: str, name: str, **labels: str) -> float:
+    """The sum of the samples of this name and labels at a metrics endpoint."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
         families = text_string_to_metric_families(answer.read().decode())
-    return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == "session_rpc_duration_seconds_count"
-        and sample.labels["method"] == "session.v1.SessionService/VerifyToken"
-    )
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def checks_counted(address: str) -> float:
+    """How many VerifyToken calls were counted, whatever came of them."""
+    method = "session.v1.SessionService/VerifyToken"
+    return total(address, "session_rpc_duration_seconds_count", method=method)
 
 
 async def checked(service: ServiceProcess, connections: int) -> None:
@@ -77,6 +86,20 @@ async def test_the_metrics_are_those_of_all_workers(start: Start) -> None:
     os.kill(service.worker_pids[0], signal.SIGKILL)
     eventually(lambda: len(service.worker_pids) == 3, timeout=20)
     assert checks_counted(metrics) == 16
+
+
+def test_what_a_dead_worker_last_saw_is_forgotten(start: Start) -> None:
+    """A worker that died while Redis was away does not go on saying so."""
+    metrics = f"{LOOPBACK}:{free_port()}"
+    with RedisServer(redis_binaries()[0]) as redis:
+        service = start(*TWO, redis={"url": redis.url}, metrics={"listen": metrics})
+        redis.pause()
+        eventually(lambda: total(metrics, "session_store_up") == 0, timeout=20)
+        os.kill(service.worker_pids[0], signal.SIGKILL)
+        redis.resume()
+
+        eventually(lambda: len(service.worker_pids) == 3, timeout=20)
+        eventually(lambda: total(metrics, "session_store_up") == 1, timeout=20)
 
 
 async def test_every_worker_reads_the_keys_again(start: Start) -> None:
