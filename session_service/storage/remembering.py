@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from session_service.domain.errors import StoreUnavailable
 from session_service.domain.models import RotationRefused
 from session_service.storage import keys
 from session_service.storage.replay import REMEMBERED
@@ -33,6 +35,17 @@ class LiveSessions:
         index = keys.session_index(user_id)
         [members] = await self._reads.read(index, ("ZREVRANGE", index, 0, REMEMBERED - 1))
         return {member.decode() for member in members} - {keep}
+
+
+@contextmanager
+def _in_doubt(ends: RecentEnds, user_id: str, session_ids: Collection[str]) -> Iterator[None]:
+    """Remember the sessions also if the answer is lost: a repetition finds none to end, and says done."""
+    try:
+        yield
+    except StoreUnavailable as fault:
+        if fault.maybe_done:
+            ends.note(user_id, session_ids)
+        raise
 
 
 class RememberingSessionWriter:
@@ -70,14 +83,16 @@ class RememberingSessionWriter:
 
     async def end(self, user_id: str, session_id: str) -> bool:
         """End one session."""
-        ended = await self._writer.end(user_id, session_id)
+        with _in_doubt(self._ends, user_id, [session_id]):
+            ended = await self._writer.end(user_id, session_id)
         self._ends.note(user_id, [session_id])
         return ended
 
     async def end_all(self, user_id: str, keep: str | None = None) -> int:
         """End the user's sessions."""
         live = await self._live.of(user_id, keep)
-        ended = await self._writer.end_all(user_id, keep)
+        with _in_doubt(self._ends, user_id, live):
+            ended = await self._writer.end_all(user_id, keep)
         self._ends.note(user_id, live)
         return ended
 
@@ -111,9 +126,10 @@ class RememberingUserWriter:
     ) -> UserChange | None:
         """Replace the password hash."""
         live = await self._live.of(user_id, keep) if end_sessions else ()
-        change = await self._writer.set_password(
-            user_id, password_hash, expected=expected, end_sessions=end_sessions, keep=keep
-        )
+        with _in_doubt(self._ends, user_id, live):
+            change = await self._writer.set_password(
+                user_id, password_hash, expected=expected, end_sessions=end_sessions, keep=keep
+            )
         return self._noted(change, user_id, live)
 
     async def replace_hash(self, user_id: str, old: str, new: str) -> bool:
@@ -127,12 +143,16 @@ class RememberingUserWriter:
     async def set_disabled(self, user_id: str, disabled: bool) -> UserChange | None:
         """Disable or enable the user."""
         live = await self._live.of(user_id) if disabled else ()
-        return self._noted(await self._writer.set_disabled(user_id, disabled), user_id, live)
+        with _in_doubt(self._ends, user_id, live):
+            change = await self._writer.set_disabled(user_id, disabled)
+        return self._noted(change, user_id, live)
 
     async def delete(self, user_id: str) -> UserChange | None:
         """Remove the user."""
         live = await self._live.of(user_id)
-        return self._noted(await self._writer.delete(user_id), user_id, live)
+        with _in_doubt(self._ends, user_id, live):
+            change = await self._writer.delete(user_id)
+        return self._noted(change, user_id, live)
 
     def _noted(self, change: UserChange | None, user_id: str, live: Collection[str]) -> UserChange | None:
         if change is not None:

@@ -31,13 +31,13 @@ _ELSEWHERE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN"})
 
 
 class RecentEnds:
-    """Remembers the ends acknowledged in the last minute before Redis was lost, and replays them."""
+    """Remembers the ends of the last minute before Redis was lost, and replays them."""
 
     def __init__(self) -> None:
         self._ends: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
 
     def note(self, user_id: str, session_ids: Iterable[str]) -> None:
-        """Remember sessions whose end was acknowledged."""
+        """Remember sessions that were ended, or may have been."""
         now = time.monotonic()
         # Only here: while Redis is away nothing ends, and so nothing is forgotten either.
         while self._ends and self._ends[0][0] < now - _SECONDS:
