@@ -20,7 +20,7 @@ from benchmarks.sizes import measure_sizes
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Half a minute that shows that all works; nothing is judged.")
+@click.option("--quick", is_flag=True, help="A short run that shows that all works; nothing is judged.")
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("build/bench.json"), show_default=True
 )
@@ -30,7 +30,7 @@ def main(quick: bool, output: Path) -> None:
     Ends with exit code 1 if a figure is not within its bar.
     """
     scale = QUICK if quick else FULL
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             bench = Bench(

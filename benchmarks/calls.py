@@ -97,11 +97,12 @@ def _once_each(
 
 
 def _method(name: str, saturated: list[Result], few: Result) -> Iterator[Figure]:
-    """The four figures of a method."""
+    """The figures of a method."""
     yield figure(f"{name}_cpu_us", [each.cpu_us for each in saturated])
     yield figure(f"{name}_per_second", [each.rate for each in saturated])
     yield figure(f"{name}_p50_ms", [few.p50_us / 1000])
     yield figure(f"{name}_p99_ms", [few.p99_us / 1000])
+    yield figure(f"{name}_failed", [sum(each.failed for each in (*saturated, few))])
 
 
 def _storm(bench: Bench, store: Store, logins: Load) -> Iterator[Figure]:

@@ -20,6 +20,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import Server, cpu_seconds
 
 _SOURCE: Final = Path(__file__).with_name("loadgen")
+# A login may find Redis or the hashing queue overtaxed on a machine that does other work as well.
+_FORGIVEN: Final = 0.01
 _SERVICE: Final = "/session.v1.SessionService/"
 
 
@@ -59,7 +61,8 @@ class Result:
     """What a load came to.
 
     Args:
-        calls: how many there were; all went well.
+        calls: how many there were.
+        failed: how many of them failed.
         seconds: from the first call's start to the last one's end.
         p50_us: median latency, in microseconds.
         p99_us: the latency that 99 of 100 calls did not exceed.
@@ -67,6 +70,7 @@ class Result:
     """
 
     calls: int
+    failed: int
     seconds: float
     p50_us: float
     p99_us: float
@@ -94,7 +98,7 @@ class LoadGenerator:
         go = shutil.which("go")
         if go is None:
             raise BenchmarkError("go is not on PATH: the load generator is built by it (Go >= 1.24)")
-        command = [go, "build", "-o", str(self._program), "."]
+        command = [go, "build", "-buildvcs=false", "-o", str(self._program), "."]
         built = subprocess.run(  # noqa: S603 - the command is our own
             command, cwd=_SOURCE, env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, check=False
         )
@@ -113,7 +117,7 @@ class LoadGenerator:
         """Put the load on and wait for its end.
 
         Raises:
-            BenchmarkError: a call failed.
+            BenchmarkError: calls failed.
         """
         with self.beside(load) as under_way:
             return under_way.result()
@@ -151,20 +155,21 @@ class UnderWay:
         """Wait for the load's end.
 
         Raises:
-            BenchmarkError: a call failed.
+            BenchmarkError: calls failed.
         """
         out, err = self._process.communicate()
         used = cpu_seconds(self._load.server.pid) - self._used
         if self._process.returncode:
             raise BenchmarkError(f"{self._load.method}: {err.decode().strip()}")
         report = json.loads(out)
-        if report["failed"]:
+        if report["failed"] > report["calls"] * _FORGIVEN:
             failed, calls, first = report["failed"], report["calls"], report["first_failure"]
             raise BenchmarkError(
                 f"{self._load.method}: {failed} of {calls} calls failed, the first by {first}"
             )
         return Result(
             calls=report["calls"],
+            failed=report["failed"],
             seconds=report["seconds"],
             p50_us=report["p50_us"],
             p99_us=report["p99_us"],

@@ -18,6 +18,7 @@ _COLUMNS: Final = {
     "per_second": "calls/s at saturation",
     "p50_ms": "p50, ms",
     "p99_ms": "p99, ms",
+    "failed": "failed calls",
 }
 
 

@@ -49,9 +49,9 @@ FULL = Scale(
 
 QUICK = Scale(
     tokens=500,
-    rounds=2,
-    calls=1_000,
-    seconds=0.4,
+    rounds=1,
+    calls=500,
+    seconds=0.3,
     logins=20,
     sessions=5_000,
     few_sessions=500,

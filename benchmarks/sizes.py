@@ -62,7 +62,11 @@ def _checks_among(bench: Bench, few: Store, many: Store) -> Iterator[Figure]:
 
 
 def _sweep(bench: Bench, store: Store) -> Iterator[Figure]:
-    """The longest command, by Redis's own slow log, of a sweep that finds one entry in ten dead."""
+    """The longest command, by Redis's own slow log, of a sweep that finds one entry in ten dead.
+
+    The log's clock goes on while another process has the core. What is long by itself is long in every
+    sweep, so the sweep with the shortest longest command tells.
+    """
     longest = []
     for _ in range(bench.scale.sweeps):
         bench.say("a sweep through all of them")
@@ -78,8 +82,9 @@ def _sweep(bench: Bench, store: Store) -> Iterator[Figure]:
     yield figure(
         "sweep_longest_command_ms",
         longest,
+        of=min,
         must=10.0,
-        note=f"longest Redis command in a sweep over {bench.scale.sessions:,} index entries",
+        note=f"longest Redis command in a sweep over {bench.scale.sessions:,} index entries; the lowest",
     )
 
 

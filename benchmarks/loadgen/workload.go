@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// A message leaves in one frame, whose size every server takes (RFC 9113 §4.2).
+const longestMessage = 16_384 - 5
+
 // A request is what one call sends.
 type request struct {
 	bearer  string // for the metadata authorization; empty = none
@@ -29,8 +32,8 @@ func readRequests(path string) ([]request, error) {
 	for lines.Scan() {
 		token, encoded, found := bytes.Cut(lines.Bytes(), []byte("\t"))
 		message, err := base64.StdEncoding.DecodeString(string(encoded))
-		if !found || err != nil {
-			return nil, fmt.Errorf("%s:%d: not a request", path, len(requests)+1)
+		if !found || err != nil || len(message) > longestMessage {
+			return nil, fmt.Errorf("%s:%d: not a request, or a long one", path, len(requests)+1)
 		}
 		framed := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 		requests = append(requests, request{string(token), append(framed, message...)})

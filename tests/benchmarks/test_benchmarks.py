@@ -1,0 +1,43 @@
+"""``make bench`` from end to end, as short as it goes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import require_tool
+
+ROOT = Path(__file__).parents[2]
+METHODS = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout", "login")
+RATIOS = {
+    "verify_cpu_ratio",
+    "verify_cpu_ratio_1m",
+    "session_bytes",
+    "session_bytes_stock",
+    "known_device_bytes",
+    "verify_p99_login_storm_ratio",
+    "sweep_longest_command_ms",
+    "workers_2_ratio",
+}
+MEASURED = {
+    f"{method}_{column}" for method in METHODS for column in ("cpu_us", "per_second", "p50_ms", "p99_ms")
+}
+FAILED = {f"{method}_failed" for method in METHODS}
+
+
+@pytest.mark.slow
+def test_every_figure_is_measured(tmp_path: Path) -> None:
+    """The short run measures everything that the long one does, and nothing fails in it."""
+    require_tool("go")
+    output = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(output)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(output.read_text())
+    assert set(figures) == RATIOS | MEASURED | FAILED
+    assert all(figures[name] > 0 for name in RATIOS | MEASURED)
+    assert not any(figures[name] for name in FAILED)

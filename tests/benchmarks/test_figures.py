@@ -1,0 +1,55 @@
+"""Figures: medians, spreads, bars, and pairs of neighbours."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.figures import Figure, alternate, figure
+from benchmarks.load import Result
+from benchmarks.report import print_tables, write_json
+
+METHODS = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout", "login")
+
+
+def test_a_figure_is_a_median_with_its_spread() -> None:
+    """Of several measurements the median counts, unless another is asked for."""
+    assert figure("f", [3.0, 1.0, 9.0]) == Figure("f", 3.0, lowest=1.0, highest=9.0)
+    assert figure("f", [3.0, 1.0, 9.0], of=min).value == 1.0
+
+
+def test_a_bar_is_kept_up_to_its_own_value() -> None:
+    """A figure holds at its bar and below it; without a bar it always holds."""
+    assert figure("f", [1.25], must=1.25).holds
+    assert not figure("f", [1.26], must=1.25).holds
+    assert figure("f", [1e9]).holds
+
+
+def test_loads_alternate_and_the_first_round_does_not_count() -> None:
+    """A B A B …: a pair is of neighbours, and what warms up is left out."""
+    order: list[str] = []
+
+    def run(name: str) -> Result:
+        order.append(name)
+        return Result(calls=len(order), failed=0, seconds=1.0, p50_us=1.0, p99_us=1.0, cpu_us=1.0)
+
+    pairs = alternate(lambda: run("a"), lambda: run("b"), 2)
+    assert "".join(order) == "ababab"
+    assert [(first.calls, second.calls) for first, second in pairs] == [(3, 4), (5, 6)]
+
+
+def test_the_report_names_what_missed_its_bar(tmp_path: Path) -> None:
+    """The table says of each bar whether it holds; the file has plain numbers by name."""
+    columns = ("cpu_us", "per_second", "p50_ms", "p99_ms", "failed")
+    figures = [figure(f"{method}_{column}", [1.0]) for method in METHODS for column in columns]
+    figures += [figure("good_ratio", [1.0], must=2.0), figure("bad_ratio", [3.0], must=2.0)]
+    printed = io.StringIO()
+    print_tables(Console(width=160, file=printed), figures, judged=True)
+    lines = printed.getvalue().splitlines()
+    assert any("good_ratio" in line and "holds" in line for line in lines)
+    assert any("bad_ratio" in line and "missed" in line for line in lines)
+    write_json(figures, tmp_path / "build" / "bench.json")
+    assert json.loads((tmp_path / "build" / "bench.json").read_text())["bad_ratio"] == 3.0
