@@ -46,7 +46,7 @@ async def first(
     found: list[T] = []
     token = ""
     while True:
-        members, token, total = await page(min(limit or MAX_PAGE, MAX_PAGE), token)
+        members, token, total = await page(limit or MAX_PAGE, token)
         found += members
         if not token or 0 < limit <= len(found):
             return found[: limit or None], total

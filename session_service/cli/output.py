@@ -79,7 +79,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def _console() -> Console:
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _UNBOUND
     return console
