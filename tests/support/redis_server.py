@@ -44,7 +44,8 @@ class RedisServer:
         self.binary = binary
         self.port = free_port()
         # Not pytest's tmp_path: a socket's path may have 104 to 108 bytes.
-        self._directory = tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp")
+        # A child of the server, saving for a replica, may still write when the server has ended.
+        self._directory = tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self.socket_path = self.directory / "redis.sock"
         self.config = dict(config or {})
