@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import multiprocessing
 import signal
@@ -17,9 +16,10 @@ import grpc
 
 from session_service.app import Backend, Service
 from session_service.config import Config
-from session_service.config.sections import ServerSection, ServerTlsSection
+from session_service.config.sections import ServerTlsSection
 from session_service.domain.errors import StoreUnavailable
 from session_service.observability.metrics import Metrics
+from session_service.rpc.draining import Drain
 from session_service.rpc.engines import grpc_aio
 from session_service.rpc.health import Health
 from session_service.rpc.mount import mount
@@ -36,6 +36,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; at SIGHUP, read the keys again.
 
+    A second SIGINT cuts the drain short: somebody stands at the terminal and waits.
+
     Args:
         config: complete, as ``missing_to_serve`` says.
         metrics: what to count into.
@@ -48,8 +50,9 @@ async def serve(
     """
     stopping = _stop_signals()
     async with running(config, metrics, share_port=share_port) as server:
-        hang_up = functools.partial(_hang_up, server, stopping, sys.stderr.isatty())
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, _interrupt, server, stopping)
+        loop.add_signal_handler(signal.SIGHUP, _hang_up, server, stopping, sys.stderr.isatty())
         # Held back while a worker starts, where it would have ended it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         on_ready(server.address)
@@ -63,6 +66,12 @@ def terminal_gone(on_terminal: bool) -> bool:
         on_terminal: whether the process was started on one.
     """
     return on_terminal and not sys.stderr.isatty()
+
+
+def _interrupt(server: Running, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        server.drain.hurry()
+    stopping.set()
 
 
 def _hang_up(server: Running, stopping: asyncio.Event, on_terminal: bool) -> None:
@@ -79,6 +88,7 @@ class Running:
     address: str
     config: Config
     service: Service
+    drain: Drain
 
     def reload_keys(self) -> None:
         """Use the keys as the file has them now, or as they were if it cannot be used."""
@@ -109,23 +119,11 @@ async def running(config: Config, metrics: Metrics, *, share_port: bool = False)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})
+            drain = Drain(server, service.health, traffic)
             try:
-                yield Running(address, config, service)
+                yield Running(address, config, service, drain)
             finally:
-                await _drain(server, service.health, traffic, section)
-
-
-async def _drain(server: grpc.aio.Server, health: Health, traffic: Traffic, section: ServerSection) -> None:
-    """Say so first, take no new calls once none come, finish those in flight.
-
-    A call that comes when gRPC has begun to stop is CANCELLED (grpc#41785), so that must not happen
-    before balancers and clients that watch health have looked elsewhere.
-    """
-    log.info("draining", extra={"grace": section.shutdown_grace})
-    await health.stop()
-    await traffic.quiet(section.drain_delay)
-    health.end_watches()
-    await server.stop(section.shutdown_grace)
+                await drain.run(section.drain_delay, section.shutdown_grace)
 
 
 @contextlib.asynccontextmanager

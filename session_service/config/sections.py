@@ -152,7 +152,7 @@ class ServerSection(Section):
 
 
 class ServiceKeySection(Section):
-    """One service key, as `session-service keys new` prints it."""
+    """One service key, as `session-service keys service` prints it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="who holds it; shows in the audit trail")
     digest: Annotated[str, StringConstraints(to_lower=True)] = Field(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 from session_client import AsyncSessionClient
@@ -208,6 +209,24 @@ async def test_what_takes_too_long_is_cut_off(start_redis: Callable[..., RedisSe
     redis.resume()
     assert await asyncio.to_thread(service.wait) == 0
     eventually(lambda: not service.running)
+
+
+async def test_a_second_ctrl_c_cuts_the_drain_short(start: Start) -> None:
+    """Whoever presses it twice does not wait for what is in flight, such as a stream without an end."""
+    service = start(server={"shutdown_grace": 600, "reflection": True})
+    async with connect(service.address, service.admin_key) as client:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub
+        stream = stub(client.channel).ServerReflectionInfo()
+        await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        await stream.read()
+        service.signal(signal.SIGINT)
+        await eventually_async(lambda: not _listening(service.address))
+        assert service.running
+        service.signal(signal.SIGINT)
+
+        assert await asyncio.to_thread(service.wait) == 0
+        assert await stream.code() is grpc.StatusCode.UNAVAILABLE
+    assert service.events("calls in flight are cut off")
 
 
 def _listening(address: str) -> bool:

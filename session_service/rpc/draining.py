@@ -1,0 +1,59 @@
+"""Ending a server so that no call fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import grpc
+
+from session_service.rpc.health import Health
+from session_service.rpc.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Ends a server in order, once.
+
+    A call that comes when gRPC has begun to stop is CANCELLED (grpc#41785), so that must not happen
+    before balancers and clients that watch health have looked elsewhere.
+
+    Args:
+        server: the server.
+        health: its health.
+        traffic: its calls.
+    """
+
+    def __init__(self, server: grpc.aio.Server, health: Health, traffic: Traffic) -> None:
+        self._server = server
+        self._health = health
+        self._traffic = traffic
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Cut off what is still in flight: whoever waits has no patience left."""
+        self._hurry.set()
+
+    async def run(self, delay: float, grace: float) -> None:
+        """Say so first, take no new calls once none come, finish those in flight.
+
+        Args:
+            delay: seconds in which calls are still taken, at most.
+            grace: seconds that calls in flight have after that.
+        """
+        log.info("draining", extra={"grace": grace})
+        await self._health.stop()
+        in_order = asyncio.ensure_future(self._in_order(delay, grace))
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({in_order, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not in_order.done():
+            log.warning("calls in flight are cut off")
+            in_order.cancel()
+            await self._server.stop(None)
+
+    async def _in_order(self, delay: float, grace: float) -> None:
+        await self._traffic.quiet(delay)
+        self._health.end_watches()
+        await self._server.stop(grace)
