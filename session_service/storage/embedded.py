@@ -215,7 +215,7 @@ class EmbeddedRedis:
         )
 
     def _keep(self) -> None:
-        """Start it again when it ends by itself: killed for its memory, say."""
+        """Start it again when it ends by itself, killed for its memory, say; as often as that takes."""
         while (process := self._process) is not None:
             exit_code = process.wait()
             if self._stopping.wait(_RESTART_SECONDS):
@@ -224,7 +224,10 @@ class EmbeddedRedis:
                 if self._stopping.is_set():
                     return
                 _log.error("redis-server ended; started again", extra={"exit_code": exit_code})
-                self._launch()
+                try:
+                    self._launch()
+                except (EmbeddedRedisError, OSError):
+                    _log.exception("redis-server does not start")
 
     def _end_orphan(self) -> None:
         """End the Redis of a service that was killed; the lock says that nobody uses it."""

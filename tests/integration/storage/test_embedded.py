@@ -77,6 +77,24 @@ def test_what_ends_by_itself_is_started_again(directory: Path) -> None:
     assert _pid(directory) == 0
 
 
+def test_what_cannot_be_started_again_is_tried_again(
+    directory: Path, redis_binary: RedisBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that is away for a while, as during an upgrade of the system, is waited for."""
+    server = EmbeddedRedis(directory)
+    server.start()
+    asked = []
+
+    def away() -> Path:
+        asked.append(1)
+        return redis_binary.path if len(asked) > 1 else directory / "none"
+
+    monkeypatch.setattr(embedded, "redis_server_binary", away)
+    _kill_and_await_another(directory)
+    assert len(asked) == 2
+    server.stop()
+
+
 def test_borrowers_share_the_redis_that_runs(directory: Path) -> None:
     """Beside the one who runs it, a borrower neither starts nor stops anything."""
     server = EmbeddedRedis(directory)
