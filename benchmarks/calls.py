@@ -120,7 +120,7 @@ def _storm(bench: Bench, store: Store, logins: Load) -> Iterator[Figure]:
             storm.result()
         return result
 
-    pairs = alternate(lambda: generator.run(checks), in_the_storm, max(1, scale.rounds // 2))
+    pairs = alternate(lambda: generator.run(checks), in_the_storm, scale.rounds)
     yield figure(
         "verify_p99_login_storm_ratio",
         [stormy.p99_us / calm.p99_us for calm, stormy in pairs],
