@@ -44,8 +44,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	limit := time.Duration(*seconds * float64(time.Second))
-	work := &workload{requests: requests, calls: *calls, end: time.Now().Add(limit)}
+	work := &workload{requests: requests, calls: *calls, limit: time.Duration(*seconds * float64(time.Second))}
 	outcomes, took, err := run(work, *address, *method, *connections, *inFlight)
 	if err != nil {
 		fail(err)
@@ -69,6 +68,7 @@ func run(work *workload, address, method string, count, inFlight int) ([]outcome
 	}
 	outcomes, failures := make([]outcome, count), make([]error, count)
 	started := time.Now()
+	work.end = started.Add(work.limit)
 	var group sync.WaitGroup
 	for i, each := range open {
 		share := inFlight / count

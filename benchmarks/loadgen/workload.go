@@ -51,7 +51,8 @@ func readRequests(path string) ([]request, error) {
 type workload struct {
 	requests []request
 	calls    int // 0 = no limit
-	end      time.Time
+	limit    time.Duration
+	end      time.Time // set when the first call is about to begin
 	begun    atomic.Int64
 }
 
