@@ -25,7 +25,7 @@ _KEY = re.compile(r"\b(user_sessions?|user_devices|login_attempts):|\b(token|use
 _SLEEP = re.compile(r"(^|\.)sleep$")
 # A dot is written [.] so that this file does not break its own rule.
 _REGISTRY = re.compile(
-    r"pypi[.]org|pythonhosted[.]org|registry[.]npmjs|proxy[.]golang|deb[.]debian|crates[.]io|repo1?[.]maven"
+    r"pypi[.]org|python[h]osted[.]org|registry[.]npmjs|proxy[.]golang|deb[.]debian|crates[.]io|repo1?[.]maven"
 )
 
 
