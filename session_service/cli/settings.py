@@ -21,6 +21,9 @@ from session_service.storage.embedded import borrowed_redis
 
 T = TypeVar("T")
 
+_CONNECT_SECONDS: Final = 2.0
+_COMMAND_SECONDS: Final = 10.0
+
 ACTOR: Final = Actor("cli")
 """Who acts, in the audit trail."""
 
@@ -61,7 +64,7 @@ class Settings:
             raise ConfigError(*missing)
         configure_logging("console", "info" if self._verbose else "error")
         with _redis(config):
-            return asyncio.run(_with_backend(config, work))
+            return asyncio.run(_with_backend(_patient(config), work))
 
 
 @contextlib.contextmanager
@@ -71,6 +74,16 @@ def _redis(config: Config) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _patient(config: Config) -> Config:
+    """The configuration with time-outs for people, who can wait, in place of a gateway's."""
+    redis = config.redis
+    patience = {
+        "connect_timeout": max(redis.connect_timeout, _CONNECT_SECONDS),
+        "command_timeout": max(redis.command_timeout, _COMMAND_SECONDS),
+    }
+    return config.model_copy(update={"redis": redis.model_copy(update=patience)})
 
 
 async def _with_backend(config: Config, work: Callable[[Backend], Awaitable[T]]) -> T:

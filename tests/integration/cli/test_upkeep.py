@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,6 +99,18 @@ def test_a_redis_that_is_away_is_exit_code_3(
     assert result.exit_code == 3
     assert result.stdout == ""
     assert result.stderr == "Error: the session store is not available; nothing is known about the session\n"
+
+
+def test_a_command_bears_a_slow_redis(commands: Commands, start_redis: Callable[..., RedisServer]) -> None:
+    """People can wait longer than a gateway: a Redis that answers after a second and a half is no failure."""
+    server = start_redis()
+    commands.environment["SESSION_REDIS__URL"] = server.url
+    server.pause()
+    timer = threading.Timer(1.5, server.resume)
+    timer.start()
+
+    assert commands("stats").exit_code == 0
+    timer.join()
 
 
 def test_the_log_is_shown_if_asked_for(commands: Commands) -> None:
