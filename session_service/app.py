@@ -7,7 +7,7 @@ what answers calls. Both are made inside the process and the event loop that use
 from __future__ import annotations
 
 import time
-from typing import Self
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -52,6 +52,9 @@ from session_service.users.common_passwords import load_common_passwords
 from session_service.users.hashing import PooledPasswordHasher, default_threads
 from session_service.users.password_hashes import PasswordHashes
 
+_PATIENT_CONNECT_SECONDS: Final = 2.0
+_PATIENT_COMMAND_SECONDS: Final = 10.0
+
 
 def redis_settings(config: RedisSection) -> RedisSettings:
     """What the storage needs to know of the section ``redis``.
@@ -80,6 +83,16 @@ def redis_settings(config: RedisSection) -> RedisSettings:
         return settings.resolved()
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def patient(config: Config) -> Config:
+    """The configuration with time-outs for people, who can wait, in place of a gateway's."""
+    redis = config.redis
+    timeouts = {
+        "connect_timeout": max(redis.connect_timeout, _PATIENT_CONNECT_SECONDS),
+        "command_timeout": max(redis.command_timeout, _PATIENT_COMMAND_SECONDS),
+    }
+    return config.model_copy(update={"redis": redis.model_copy(update=timeouts)})
 
 
 def _sentinel(section: SentinelSection | None) -> RedisSentinel | None:

@@ -19,7 +19,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from session_service.app import Backend, make_metrics
+from session_service.app import Backend, make_metrics, patient
 from session_service.config import Config
 from session_service.config.sections import ServiceKeySection
 from session_service.domain.administration import NewUser
@@ -167,7 +167,7 @@ def _read_env(path: Path) -> dict[str, str]:
 
 
 async def _add_demo_user(config: Config, credentials: Credentials) -> None:
-    async with Backend(config, make_metrics(CollectorRegistry())) as backend:
+    async with Backend(patient(config), make_metrics(CollectorRegistry())) as backend:
         administration = backend.administration
         try:
             user = await administration.get_user(username=_DEMO)

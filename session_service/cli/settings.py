@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import click
 from prometheus_client import CollectorRegistry
 
-from session_service.app import Backend, make_metrics
+from session_service.app import Backend, make_metrics, patient
 from session_service.config import Config, ConfigError, load_config, missing_store
 from session_service.development import with_defaults
 from session_service.domain.events import Actor
@@ -20,9 +20,6 @@ from session_service.observability.logs import configure_logging
 from session_service.storage.embedded import borrowed_redis
 
 T = TypeVar("T")
-
-_CONNECT_SECONDS: Final = 2.0
-_COMMAND_SECONDS: Final = 10.0
 
 ACTOR: Final = Actor("cli")
 """Who acts, in the audit trail."""
@@ -64,7 +61,7 @@ class Settings:
             raise ConfigError(*missing)
         configure_logging("console", "info" if self._verbose else "error")
         with _redis(config):
-            return asyncio.run(_with_backend(_patient(config), work))
+            return asyncio.run(_with_backend(patient(config), work))
 
 
 @contextlib.contextmanager
@@ -74,16 +71,6 @@ def _redis(config: Config) -> Iterator[None]:
             yield
     else:
         yield
-
-
-def _patient(config: Config) -> Config:
-    """The configuration with time-outs for people, who can wait, in place of a gateway's."""
-    redis = config.redis
-    patience = {
-        "connect_timeout": max(redis.connect_timeout, _CONNECT_SECONDS),
-        "command_timeout": max(redis.command_timeout, _COMMAND_SECONDS),
-    }
-    return config.model_copy(update={"redis": redis.model_copy(update=patience)})
 
 
 async def _with_backend(config: Config, work: Callable[[Backend], Awaitable[T]]) -> T:
