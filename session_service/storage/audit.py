@@ -36,7 +36,6 @@ _WRITER_MEMORY_MS: Final = 86_400_000
 _LINGER: Final = 0.02
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_UNPRINTABLE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _CREATING: Final = frozenset({Action.LOGIN, Action.SESSION_CREATED})
 _ENDING: Final = frozenset({Action.LOGOUT, Action.REVOKE, Action.EVICT, Action.REFRESH_REUSED})
 
