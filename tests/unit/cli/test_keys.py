@@ -59,6 +59,15 @@ def test_a_new_key_file_is_for_its_owner_alone(commands: Commands, tmp_path: Pat
     assert path.read_text() == before
 
 
+def test_a_place_that_cannot_be_written_is_named(commands: Commands, tmp_path: Path) -> None:
+    """The path and the reason are told in one line."""
+    path = tmp_path / "none" / "keys.json"
+
+    result = commands("keys", "new", str(path))
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {path}: No such file or directory\n"
+
+
 def test_a_rotation_puts_a_new_key_first(commands: Commands, file: Path) -> None:
     """The new key signs with the algorithm of the former, which goes on verifying."""
     former = load_key_ring(file).access[0]
