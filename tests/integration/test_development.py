@@ -283,11 +283,13 @@ def test_a_closed_terminal_ends_everything(prepare: Callable[..., ServiceProcess
         env=_environment(),
     ) as process:
         os.close(slave)
-        _read_until(master, b"As an operator")
-        embedded = redis_pid(service)
-        os.close(master)
-
-        assert process.wait(30) == 0
+        try:
+            _read_until(master, b"As an operator")
+            embedded = redis_pid(service)
+            os.close(master)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
     assert not alive(embedded)
 
 
