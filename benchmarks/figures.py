@@ -15,7 +15,7 @@ class Figure:
 
     Args:
         name: its name there.
-        value: where it was measured several times, the median unless the note says otherwise.
+        value: the median, where it was measured several times.
         lowest: the lowest of several; as ``value`` if it was measured once.
         highest: the highest of several, likewise.
         must: what it must not exceed; ``None`` = it is only told.
@@ -35,16 +35,9 @@ class Figure:
         return self.must is None or self.value <= self.must
 
 
-def figure(
-    name: str,
-    values: Sequence[float],
-    *,
-    of: Callable[[Sequence[float]], float] = median,
-    must: float | None = None,
-    note: str = "",
-) -> Figure:
-    """A figure of what was measured once or several times; ``of`` says which of them counts."""
-    return Figure(name, of(values), min(values), max(values), must, note)
+def figure(name: str, values: Sequence[float], *, must: float | None = None, note: str = "") -> Figure:
+    """A figure of what was measured once or several times."""
+    return Figure(name, median(values), min(values), max(values), must, note)
 
 
 def alternate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -64,28 +66,35 @@ def _checks_among(bench: Bench, few: Store, many: Store) -> Iterator[Figure]:
 def _sweep(bench: Bench, store: Store) -> Iterator[Figure]:
     """The longest command, by Redis's own slow log, of a sweep that finds one entry in ten dead.
 
-    The log's clock goes on while another process has the core. What is long by itself is long in every
-    sweep, so the sweep with the shortest longest command tells.
+    The log's clock goes on while another process has the core: so Redis goes first here, where that
+    is allowed.
     """
     longest = []
     for _ in range(bench.scale.sweeps):
         bench.say("a sweep through all of them")
         with redis.Redis(unix_socket_path=str(store.socket)) as client:
+            _let_go_first(client)
             _lose_sessions(client)
-            client.config_set("slowlog-log-slower-than", _NOTED_US)
+            # Nothing is noted while the log is emptied: that may be the longest command of all.
+            client.config_set("slowlog-log-slower-than", -1)
             client.config_set("slowlog-max-len", 1_000_000)
             client.slowlog_reset()
+            client.config_set("slowlog-log-slower-than", _NOTED_US)
             uvloop.run(_swept(store))
             noted = [entry["duration"] for entry in client.slowlog_get(1_000_000)]
-            client.config_set("slowlog-log-slower-than", -1)
         longest.append(max(noted, default=_NOTED_US) / 1000)
     yield figure(
         "sweep_longest_command_ms",
         longest,
-        of=min,
         must=10.0,
-        note=f"longest Redis command in a sweep over {bench.scale.sessions:,} index entries; the lowest",
+        note=f"longest Redis command in a sweep over {bench.scale.sessions:,} index entries",
     )
+
+
+def _let_go_first(client: redis.Redis) -> None:
+    """Raise the priority of the Redis; only root may."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, client.info("server")["process_id"], -10)
 
 
 def _lose_sessions(client: redis.Redis) -> None:
