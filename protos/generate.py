@@ -9,7 +9,7 @@ diffs. Writes:
     out before code is generated; and they import each other as ``session_api.v1``, hence no
     top-level package ``session`` lands in a consumer's process.
 ``session_service/rpc/session.binpb``
-    Everything: annotations, imports and comments, for reflection, the JSON transcoder and lint.
+    Everything: annotations, imports, error details and comments, for reflection, the JSON transcoder and lint.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ DESCRIPTOR_SET = ROOT / "session_service" / "rpc" / "session.binpb"
 
 OWN_PREFIX = "session/v1/"
 STRIPPED_PREFIX = "google/api/"
+# Imported by none of ours: the transcoder prints the details of errors by them.
+ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 HEADER = "# Generated from protos/session/v1 by `make proto`. Do not edit.\n"
 
 # `session.v1` where it names a Python module: in an import, or as the module of the messages.
@@ -61,6 +63,7 @@ def _compile() -> FileDescriptorSet:
             "--include_source_info",
             f"--descriptor_set_out={output}",
             *sources,
+            *ERROR_DETAILS,
         )
         full = FileDescriptorSet.FromString(output.read_bytes())
     for file in full.file:
