@@ -100,6 +100,8 @@ func use(service pb.SessionServiceClient, login *pb.LoginResponse) {
 		})
 	}
 	report("list", err, facts{"total_size": list.GetTotalSize(), "devices": devices})
+	_, err = service.Login(background, &pb.LoginRequest{Username: username, Password: password})
+	report("login over the limit", err, nil)
 	_, err = service.RevokeSession(bearer(login.AccessToken), &pb.RevokeSessionRequest{SessionId: "AAAAAAAAAAAAAAAAAAAAAA"})
 	report("revoke a session that is not there", err, nil)
 	refreshed, err := service.RefreshToken(background, &pb.RefreshTokenRequest{RefreshToken: login.RefreshToken})

@@ -66,6 +66,8 @@ async function use(sessions, login) {
     current,
   }))
   report('list', unlisted, { total_size: list.total_size, devices })
+  const [over] = await call(sessions, 'Login', { username: USERNAME, password: PASSWORD })
+  report('login over the limit', over)
   const [unknown] = await call(sessions, 'RevokeSession', { session_id: 'A'.repeat(22) }, { meta })
   report('revoke a session that is not there', unknown)
   const [stale, refreshed] = await call(sessions, 'RefreshToken', { refresh_token: login.refresh_token })

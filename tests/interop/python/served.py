@@ -90,6 +90,7 @@ def _use(service: SessionServiceStub, login: pb.LoginResponse) -> None:
         for each in page.sessions
     ]
     report("list", total_size=page.total_size, devices=devices)
+    attempt("login over the limit", service.Login, pb.LoginRequest(username=USERNAME, password=PASSWORD))
     unknown = pb.RevokeSessionRequest(session_id="A" * 22)
     attempt("revoke a session that is not there", service.RevokeSession, unknown, metadata=caller)
     refreshed = service.RefreshToken(pb.RefreshTokenRequest(refresh_token=login.refresh_token))
