@@ -27,7 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         released = Path(scratch, "released.binpb")
         released.write_bytes(_git("show", f"{tag}:{CONTRACT}"))
-        command = [BUF, "breaking", CONTRACT, "--against", released]
+        command: list[str | Path] = [BUF, "breaking", CONTRACT, "--against", released]
         return subprocess.run(command, check=False, cwd=ROOT).returncode  # noqa: S603 - our own arguments
 
 

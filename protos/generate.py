@@ -9,7 +9,8 @@ diffs. Writes:
     out before code is generated; and they import each other as ``session_api.v1``, hence no
     top-level package ``session`` lands in a consumer's process.
 ``session_service/rpc/session.binpb``
-    Everything: annotations, imports and comments, for reflection, the JSON transcoder and lint.
+    Everything: annotations, imports, comments and the rich details of errors, for reflection, the JSON
+    transcoder, lint, and clients in other languages.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ PROTOS = Path(__file__).parent
 ROOT = PROTOS.parent
 STUBS = ROOT / "client" / "session_api" / "v1"
 DESCRIPTOR_SET = ROOT / "session_service" / "rpc" / "session.binpb"
+
+# No proto of ours imports what a status' details hold: they are of any type.
+ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
 OWN_PREFIX = "session/v1/"
 STRIPPED_PREFIX = "google/api/"
@@ -61,6 +65,7 @@ def _compile() -> FileDescriptorSet:
             "--include_source_info",
             f"--descriptor_set_out={output}",
             *sources,
+            *ERROR_DETAILS,
         )
         full = FileDescriptorSet.FromString(output.read_bytes())
     for file in full.file:

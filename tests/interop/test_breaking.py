@@ -52,8 +52,9 @@ def repository(tmp_path: Path) -> Path:
     for name in NEEDED:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, made / name)
-    for name in ("requirements.lock", "requirements-embedded.lock", "requirements-envoy.lock", "pyproject.toml"):
-        (made / name).touch()
+    for lock in ROOT.glob("requirements*.lock"):
+        (made / lock.name).touch()
+    (made / "pyproject.toml").touch()
     _git(made, "init", "--quiet")
     _commit(made)
     return made

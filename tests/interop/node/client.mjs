@@ -4,7 +4,7 @@
 //     node client.mjs <descriptor set> served <address> <service key>
 //     node client.mjs <descriptor set> stalled <address> <access token>     while the service waits for its store
 //
-// The descriptor set holds session.v1, grpc.health.v1, grpc.reflection.v1alpha and google.rpc.
+// The descriptor set is the project's own, with grpc.health.v1 and grpc.reflection.v1alpha added.
 import { readFileSync } from 'node:fs'
 
 import grpc from '@grpc/grpc-js'

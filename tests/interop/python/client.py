@@ -3,8 +3,10 @@
 One JSON object per case, with nothing in it that differs between runs. The programs in the other
 languages print the same.
 
-    python client.py served <address> <service key>
-    python client.py stalled <address> <access token>     while the service waits for its store
+    python -m tests.interop.python.client served <address> <service key>
+    python -m tests.interop.python.client stalled <address> <access token>
+
+The second is for a service that waits for its store.
 """
 
 from __future__ import annotations
@@ -15,9 +17,8 @@ from typing import Final
 
 import grpc
 
-# The folder of a program is on its path.
-from served import served
-from wire import stalled
+from tests.interop.python.served import served
+from tests.interop.python.wire import stalled
 
 SCENARIOS: Final[dict[str, Callable[[grpc.Channel, str], None]]] = {"served": served, "stalled": stalled}
 

@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.session_service_pb2_grpc import SessionServiceStub
-from transcript import attempt, code_of, error_of, report
+
+from tests.interop.python.transcript import attempt, code_of, error_of, report
 
 AT_ONCE: Final = 50
 SOON: Final = 0.3
@@ -116,7 +117,7 @@ def _reflected(channel: grpc.Channel) -> None:
     questions: SimpleQueue[Question | None] = SimpleQueue()
     answers = stub.ServerReflectionInfo(iter(questions.get, None))
 
-    def ask(**question: str) -> Any:
+    def ask(**question: Any) -> Any:
         questions.put(Question(**question))
         return next(answers)
 
