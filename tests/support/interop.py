@@ -56,11 +56,13 @@ def go_program(directory: Path) -> Command:
     go, module, tools = require_tool("go"), directory / "go", directory / "bin"
     shutil.copytree(SOURCES / "go", module)
     _fetch(go, "mod", "download", cwd=module)
+    assert (module / "go.sum").read_bytes() == (SOURCES / "go" / "go.sum").read_bytes()
     _build(go, "install", "tool", cwd=module, GOBIN=str(tools))
     buf, *arguments = generate_command()
     assert buf == "buf"
     path = os.pathsep.join([str(tools), os.environ["PATH"]])
     _build(Path(sys.executable).with_name(buf), *arguments, "--output", module, PATH=path)
+    _build(go, "vet", ".", cwd=module)
     _build(go, "build", "-o", "client", ".", cwd=module)
     return (module / "client",)
 
@@ -122,7 +124,6 @@ def _build(*command: str | Path, cwd: Path = ROOT, **environment: str) -> None:
 def _run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     ours = {
         "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "client")]),
     }
     return subprocess.run(
