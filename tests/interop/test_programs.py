@@ -6,6 +6,7 @@ Each program prints what it read as JSON lines; what all of them must print is i
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from session_api.v1.admin_service_pb2_grpc import AdminServiceStub
 
 from tests.support import RedisServer, ServiceProcess, eventually, require_tool
 from tests.support.interop import SOURCES, Command, lines, transcript
+from tests.support.proxy import TcpProxy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SERVED = lines((SOURCES / "served.jsonl").read_text("utf-8"))
 STALLED = lines((SOURCES / "stalled.jsonl").read_text("utf-8"))
+# How gRPC frames a compressed message (a flag, its length), then how gzip begins (RFC 1952).
+COMPRESSED = re.compile(rb"\x01.{4}\x1f\x8b\x08", re.DOTALL)
 
 
 def test_a_program_reads_what_the_others_read(service: ServiceProcess, program: Command) -> None:
@@ -43,6 +47,19 @@ def test_a_program_can_give_up(service: ServiceProcess, redis_server: RedisServe
     eventually(lambda: _serves(service), timeout=30)
 
     assert printed == STALLED
+
+
+async def test_a_program_compresses_what_it_says(service: ServiceProcess, program: Command) -> None:
+    """The three requests with gzip are gzip on the wire, so that their answers do say something."""
+    host, _, port = service.address.partition(":")
+    async with TcpProxy(int(port)) as proxy:
+        proxy.requested = []
+        address = f"{host}:{proxy.port}"
+        printed = await asyncio.to_thread(transcript, program, "served", address, service.admin_key)
+        sent = b"".join(proxy.requested)
+
+    assert printed == SERVED
+    assert len(COMPRESSED.findall(sent)) == 3
 
 
 def _open_session(service: ServiceProcess) -> str:
