@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format proto sync-client docs lock bench clean
+.PHONY: help install run test lint format proto breaking sync-client docs lock bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: $(STAMP)  ## Put the code into its format
 
 proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
 	$(BIN)/python protos/generate.py
+
+breaking: $(STAMP)  ## Compare the contract with the last release's
+	@$(BIN)/python protos/breaking.py
 
 sync-client: $(STAMP)  ## Generate the synchronous client from the asynchronous one
 	$(BIN)/python client/generate_sync.py

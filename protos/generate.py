@@ -9,7 +9,8 @@ diffs. Writes:
     out before code is generated; and they import each other as ``session_api.v1``, hence no
     top-level package ``session`` lands in a consumer's process.
 ``session_service/rpc/session.binpb``
-    Everything: annotations, imports, error details and comments, for reflection, the JSON transcoder and lint.
+    Everything: annotations, imports, comments and the rich details of errors, for reflection, the JSON
+    transcoder, lint, and clients in other languages.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ ROOT = PROTOS.parent
 STUBS = ROOT / "client" / "session_api" / "v1"
 DESCRIPTOR_SET = ROOT / "session_service" / "rpc" / "session.binpb"
 
+# No proto of ours imports what a status' details hold: they are of any type.
+ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
+
 OWN_PREFIX = "session/v1/"
 STRIPPED_PREFIX = "google/api/"
-# Imported by none of ours: the transcoder prints the details of errors by them.
-ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 HEADER = "# Generated from protos/session/v1 by `make proto`. Do not edit.\n"
 
 # `session.v1` where it names a Python module: in an import, or as the module of the messages.

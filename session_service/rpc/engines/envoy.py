@@ -95,7 +95,6 @@ class EnvoyServer:
             await self._admin.announce_end()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    await self._idle()
                     await self._admin.stop_listening()
                     await self._idle()
         for call in list(self._calls):
