@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.support import RedisServer, ServiceProcess, redis_binaries
+from tests.support.engines import ENGINES, services_on
 from tests.support.interop import PROGRAMS, Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ENGINES: Final[dict[str, dict[str, Any]]] = {"grpc-aio": {}}
-"""Each engine, and what selects it in the section `server`."""
 
 _CONFIG: Final[dict[str, dict[str, Any]]] = {
     "session": {"max_sessions": 1, "on_limit": "reject"},
@@ -31,9 +29,9 @@ def _redis() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session", params=ENGINES)
 def _service(request: pytest.FixtureRequest, _redis: RedisServer) -> Iterator[ServiceProcess]:
-    server = {"reflection": True} | ENGINES[request.param]
     redis = {"url": _redis.url} | _PATIENCE
-    with ServiceProcess(_CONFIG | {"redis": redis, "server": server}) as service:
+    config = _CONFIG | {"redis": redis, "server": {"reflection": True}}
+    with services_on(request.param), ServiceProcess(config) as service:
         yield service
 
 
