@@ -22,7 +22,7 @@ import grpc
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_call import ClientGoneError, EnvoyCall, Receive, Scope, Send
+from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
 from session_service.rpc.engines.limits import Limits
 from session_service.rpc.engines.metadata import Field, seconds_of
@@ -43,6 +43,9 @@ _BEAT_SECONDS: Final = 0.05
 _REQUEST_SECONDS: Final = 10.0
 _NO_SUCH_PAGE: Final = HttpResponse(
     404, (("content-type", "application/json"),), b'{"code":5,"message":"no such path","details":[]}'
+)
+_FAILED_PAGE: Final = HttpResponse(
+    500, (("content-type", "application/json"),), b'{"code":13,"message":"internal error","details":[]}'
 )
 # Envoy's transcoder notes there what it made a call of.
 _TRANSCODED: Final = b"x-envoy-original-path"
@@ -115,8 +118,8 @@ class EnvoyServer:
             await self._serve(call, scope["path"], fields)
         except asyncio.CancelledError:
             await _finish(call)
-        except ClientGoneError:
-            pass
+        except OSError:
+            pass  # what pyvoy raises where the client has left
         finally:
             self._calls.discard(call)
 
@@ -134,8 +137,8 @@ class EnvoyServer:
             _refuse(call, error)
             if isinstance(error, UnknownEncodingError):
                 more.append((b"grpc-accept-encoding", ACCEPTED_ENCODINGS.encode()))
-        except (OSError, ClientGoneError):
-            raise ClientGoneError from None  # pyvoy's word for it is an OSError
+        except OSError:
+            raise
         except Exception:
             log.exception("call failed", extra={"method": path})
             _fail(call, SessionServiceError())
@@ -147,6 +150,8 @@ class EnvoyServer:
         limits = self._limits
         if len(self._calls) > limits.max_open_calls:
             raise TooManyCallsError("more calls are under way than the server takes")
+        if fields.get(b"te") != b"trailers":
+            raise MalformedError("metadata", "te: trailers is needed, since a call's status is in trailers")
         if sum(map(len, fields.values())) > limits.max_metadata_bytes:
             raise TooLargeError(f"the metadata has more than {limits.max_metadata_bytes} bytes")
         timeout = fields.get(b"grpc-timeout")
@@ -166,7 +171,11 @@ class EnvoyServer:
     async def _show_page(self, scope: Scope, send: Send) -> None:
         """Answer what is no gRPC."""
         page = self._pages.get(scope["path"])
-        response = _NO_SUCH_PAGE if page is None else await page(_http_request(scope))
+        try:
+            response = _NO_SUCH_PAGE if page is None else await page(_http_request(scope))
+        except Exception:
+            log.exception("page failed", extra={"path": scope["path"]})
+            response = _FAILED_PAGE
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
@@ -230,7 +239,7 @@ class _Streaming:
         self._write = handler.response_serializer
 
     async def serve(self, call: EnvoyCall) -> bool:
-        call.speak(self._read, self._write)
+        call.speak(self._read, self._write, takes_stream=self._takes_stream)
         request: AsyncIterator[Any] | Any
         request = call.messages() if self._takes_stream else self._read(await call.only_message())
         if self._yields:

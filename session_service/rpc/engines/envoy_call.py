@@ -34,10 +34,6 @@ _ASKED_AT: Final = frozenset({1, 2, 4, 8, 16})
 _THEN_EVERY: Final = 20
 
 
-class ClientGoneError(Exception):
-    """The client has hung up, or reset the call."""
-
-
 class EnvoyCall:
     """A call under way: reads and writes its messages, and is the context that servicers are given.
 
@@ -61,6 +57,7 @@ class EnvoyCall:
     _beats = 0
     _started = False
     _read_to_end = False
+    _takes_stream = False
     _initial: Sequence[Pair] = ()
     _trailing: Sequence[Pair] = ()
     _code: grpc.StatusCode | None = None
@@ -88,7 +85,7 @@ class EnvoyCall:
         """The request of a method that takes exactly one message.
 
         Raises:
-            ClientGoneError: the client left before it was there.
+            CancelledError: the client left before it was there.
             MalformedError: there is none, or more than one, or it is cut off; and as ``Frames.next``.
         """
         message = await self.next_message()
@@ -102,7 +99,7 @@ class EnvoyCall:
         """The next message of the request; ``None`` at its end.
 
         Raises:
-            ClientGoneError: the client left before it was there.
+            CancelledError: the client left before it was there.
             MalformedError: the request ends within a message; and as ``Frames.next``.
         """
         while (message := self._frames.next()) is None:
@@ -113,15 +110,22 @@ class EnvoyCall:
             event = await self._receive()
             body = event.get("body")
             if body is None:
-                self.gone = True
-                raise ClientGoneError
+                self._leave()
             self._read_to_end = not event.get("more_body")
             self._frames.take(body)
         return message
 
-    def speak(self, read: Callable[[bytes], Any], write: Callable[[Any], bytes]) -> None:
-        """Set how messages are read and written, for a method that streams."""
-        self._read, self._write = read, write
+    def speak(
+        self, read: Callable[[bytes], Any], write: Callable[[Any], bytes], *, takes_stream: bool
+    ) -> None:
+        """Set how messages are read and written, for a method that streams.
+
+        Args:
+            read: makes a request message of its bytes.
+            write: the reverse, for the response.
+            takes_stream: whether the request may go on for ever.
+        """
+        self._read, self._write, self._takes_stream = read, write, takes_stream
 
     async def messages(self) -> AsyncIterator[Any]:
         """The request of a method that takes a stream."""
@@ -141,9 +145,16 @@ class EnvoyCall:
         await send(_OK_TRAILERS)
 
     async def write_framed(self, frame: bytes) -> None:
-        """Send a part of the response; returns when Envoy has room for more."""
-        await self._start()
-        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        """Send a part of the response; returns when Envoy has room for more.
+
+        Raises:
+            CancelledError: the client has left.
+        """
+        try:
+            await self._start()
+            await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        except OSError:
+            self._leave()
 
     async def end(self, more: Sequence[Field] = ()) -> None:
         """End the call with the status that was set, OK if none was.
@@ -177,7 +188,8 @@ class EnvoyCall:
             patience: beats that a request that is not a stream may take to arrive.
         """
         self._beats += 1
-        if now >= self.deadline or (self._beats > patience and not self._read_to_end):
+        late = self._beats > patience and not (self._read_to_end or self._takes_stream)
+        if late or now >= self.deadline:
             self._over(overdue=True)
         elif self._read_to_end and (self._beats in _ASKED_AT or not self._beats % _THEN_EVERY):
             asyncio.ensure_future(self._receive()).add_done_callback(self._told)
@@ -292,6 +304,11 @@ class EnvoyCall:
         self._started = True
         headers = [_CONTENT_TYPE, *fields_of(self._initial)]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+
+    def _leave(self) -> NoReturn:
+        """End a call whose client has left, in the way that ``grpc.aio`` ends it."""
+        self.gone = True
+        raise asyncio.CancelledError
 
     def _told(self, asked: asyncio.Future[Event]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
