@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.bench import Bench
 from benchmarks.calls import measure_calls
+from benchmarks.envoy import measure_envoy
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadGenerator
 from benchmarks.report import print_tables, write_json
@@ -36,7 +37,7 @@ def main(quick: bool, output: Path) -> None:
             bench = Bench(
                 scale, Path(name), LoadGenerator(Path(name)), lambda what: click.echo(what, err=True)
             )
-            figures = [*chain(measure_calls(bench), measure_sizes(bench))]
+            figures = [*chain(measure_calls(bench), measure_envoy(bench), measure_sizes(bench))]
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
     write_json(figures, output)

@@ -48,7 +48,7 @@ def _checks(bench: Bench, store: Store, empty: Server, service: Server) -> Itera
     check = Load(service, "VerifyToken", requests, calls=scale.calls)
     nothing = replace(check, server=empty)
     run = bench.generator.run
-    pairs = alternate(lambda: run(nothing), lambda: run(check), scale.rounds)
+    pairs = alternate(scale.rounds, lambda: run(nothing), lambda: run(check))
     yield figure(
         "verify_cpu_ratio",
         [checked.cpu_us / answered.cpu_us for answered, checked in pairs],
@@ -120,7 +120,7 @@ def _storm(bench: Bench, store: Store, logins: Load) -> Iterator[Figure]:
             storm.result()
         return result
 
-    pairs = alternate(lambda: generator.run(checks), in_the_storm, scale.rounds)
+    pairs = alternate(scale.rounds, lambda: generator.run(checks), in_the_storm)
     yield figure(
         "verify_p99_login_storm_ratio",
         [stormy.p99_us / calm.p99_us for calm, stormy in pairs],
@@ -137,7 +137,7 @@ def _workers(bench: Bench, store: Store, service: Server) -> Iterator[Figure]:
     one = Load(service, "VerifyToken", requests, connections=16, seconds=scale.seconds)
     with server(SERVICE, store.config, workers=2) as two_workers:
         two = replace(one, server=two_workers)
-        pairs = alternate(lambda: run(one), lambda: run(two), max(1, scale.rounds // 2))
+        pairs = alternate(max(1, scale.rounds // 2), lambda: run(one), lambda: run(two))
     cores = len(os.sched_getaffinity(0))
     yield figure(
         "workers_2_ratio",

@@ -40,9 +40,7 @@ def figure(name: str, values: Sequence[float], *, must: float | None = None, not
     return Figure(name, median(values), min(values), max(values), must, note)
 
 
-def alternate(
-    first: Callable[[], Result], second: Callable[[], Result], rounds: int
-) -> list[tuple[Result, Result]]:
-    """Run both in turn (A B A B …) after a round that does not count; neighbours make a pair."""
-    pairs = [(first(), second()) for _ in range(rounds + 1)]
-    return pairs[1:]
+def alternate(rounds: int, *runs: Callable[[], Result]) -> list[tuple[Result, ...]]:
+    """Run all in turn (A B A B …) after a round that does not count; the results by rounds."""
+    done = [tuple(run() for run in runs) for _ in range(rounds + 1)]
+    return done[1:]

@@ -27,10 +27,15 @@ _SERVICE: Final = "/session.v1.SessionService/"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: its message, and the access token in its metadata, if any."""
+    """One call: its message or, of plain HTTP, its body; and the access token that goes with it, if any."""
 
-    message: Message
+    message: Message | bytes
     bearer: str = ""
+
+    @property
+    def raw(self) -> bytes:
+        """What is sent."""
+        return self.message if isinstance(self.message, bytes) else self.message.SerializeToString()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,13 @@ class Load:
 
     Args:
         server: whom to call.
-        method: of ``session.v1.SessionService``.
+        method: of ``session.v1.SessionService``; or a path, that of a method of another service or of HTTP.
         requests: a file that ``LoadGenerator.requests`` wrote; gone around again and again.
         in_flight: calls under way at any time.
         calls: calls to make; 0 = as many as fit into ``seconds``.
         seconds: after which no call is begun.
         connections: among which the calls are spread.
+        http: the HTTP method of plain HTTP, ``GET`` say; empty = gRPC.
     """
 
     server: Server
@@ -54,6 +60,7 @@ class Load:
     calls: int = 0
     seconds: float = 120.0
     connections: int = 4
+    http: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,7 @@ class LoadGenerator:
         """Write requests down for any number of loads."""
         with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix="requests-", delete=False) as file:
             for each in requests:
-                message = base64.b64encode(each.message.SerializeToString()).decode()
-                file.write(f"{each.bearer}\t{message}\n")
+                file.write(f"{each.bearer}\t{base64.b64encode(each.raw).decode()}\n")
         return Path(file.name)
 
     def run(self, load: Load) -> Result:
@@ -127,7 +133,8 @@ class LoadGenerator:
         """Put the load on while a block runs; it ends by itself, at the latest with the block."""
         arguments = {
             "address": load.server.address,
-            "method": _SERVICE + load.method,
+            "method": load.method if load.method.startswith("/") else _SERVICE + load.method,
+            "http": load.http,
             "requests": load.requests,
             "in-flight": load.in_flight,
             "connections": load.connections,

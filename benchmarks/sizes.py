@@ -54,7 +54,7 @@ def _checks_among(bench: Bench, few: Store, many: Store) -> Iterator[Figure]:
         first = Load(beside_few, "VerifyToken", bench.checks(of_few), calls=scale.calls)
         second = replace(first, server=beside_many, requests=bench.checks(of_many))
         run = bench.generator.run
-        pairs = alternate(lambda: run(first), lambda: run(second), scale.rounds)
+        pairs = alternate(scale.rounds, lambda: run(first), lambda: run(second))
     yield figure(
         "verify_cpu_ratio_1m",
         [among_many.cpu_us / among_few.cpu_us for among_few, among_many in pairs],

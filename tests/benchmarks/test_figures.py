@@ -35,7 +35,7 @@ def test_loads_alternate_and_the_first_round_does_not_count() -> None:
         order.append(name)
         return Result(calls=len(order), failed=0, seconds=1.0, p50_us=1.0, p99_us=1.0, cpu_us=1.0)
 
-    pairs = alternate(lambda: run("a"), lambda: run("b"), 2)
+    pairs = alternate(2, lambda: run("a"), lambda: run("b"))
     assert "".join(order) == "ababab"
     assert [(first.calls, second.calls) for first, second in pairs] == [(3, 4), (5, 6)]
 

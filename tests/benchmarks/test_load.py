@@ -79,7 +79,7 @@ async def test_each_request_is_made_in_turn(generator: LoadGenerator, called: Ca
     """As many calls as requests make each of them once, with its own message and access token."""
     requests = [request(f"t{number}", f"b{number}") for number in range(100)]
     result = await put_on(generator, called, requests, calls=100, in_flight=16)
-    assert called.messages == Counter(each.message.SerializeToString() for each in requests)
+    assert called.messages == Counter(each.raw for each in requests)
     assert called.bearers == Counter(f"Bearer b{number}" for number in range(100))
     assert (result.calls, result.failed) == (100, 0)
 
