@@ -171,6 +171,8 @@ class EnvoyWorker:
                     # Python is one thread: more of Envoy's would only wait for it.
                     *("--concurrency", "1"),
                     *("--log-level", "warning"),
+                    # That it was told to end is no warning.
+                    *("--component-log-level", "main:error"),
                     *("--drain-strategy", "immediate"),
                     *("--drain-time-s", f"{round(server.shutdown_grace) + 1}"),
                     "--disable-hot-restart",

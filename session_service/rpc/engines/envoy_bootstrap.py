@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -91,6 +92,7 @@ _LOG_LINE: Final[Json] = {
 
 def _listener(listener: Listener, application: str) -> Json:
     clear = listener.tls is None
+    first, *others = _addresses(listener.listen)
     seconds = f"{listener.limits.handshake_timeout:g}s"
     chain: Json = {"filters": [_http_manager(listener, application)]}
     if listener.tls is not None:
@@ -98,7 +100,8 @@ def _listener(listener: Listener, application: str) -> Json:
         chain["transport_socket_connect_timeout"] = seconds
     return {
         "name": "session-service",
-        "address": _address(listener.listen),
+        "address": first,
+        "additional_addresses": [{"address": other} for other in others],
         "enable_reuse_port": listener.share_port,
         "per_connection_buffer_limit_bytes": max(1 << 20, 2 * listener.limits.max_message_bytes),
         # Waits for the first bytes: a connection that says nothing ends with its time for a handshake.
@@ -267,11 +270,17 @@ def _connection_limit() -> Json:
     }
 
 
-def _address(listen: str) -> Json:
+def _addresses(listen: str) -> list[Json]:
+    """What to listen on: Envoy takes no names, so all that a name stands for."""
     if listen.startswith(_UNIX):
-        return {"pipe": {"path": str(Path(listen.removeprefix(_UNIX)).absolute())}}
+        return [{"pipe": {"path": str(Path(listen.removeprefix(_UNIX)).absolute())}}]
     host, _, port = listen.rpartition(":")
-    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    hosts = dict.fromkeys(str(address[0]) for *_, address in found)
+    return [
+        {"socket_address": {"address": each, "port_value": int(port), "ipv4_compat": each == "::"}}
+        for each in hosts
+    ]
 
 
 def _filter(name: str, message: str, **values: Any) -> Json:
