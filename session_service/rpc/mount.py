@@ -16,6 +16,8 @@ from session_api.v1 import (
 
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
+from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.health import Health
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
@@ -25,18 +27,20 @@ _SERVICES: Final = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+    external_auth_pb2.DESCRIPTOR.services_by_name["Authorization"],
 )
-SESSION_SERVICE, ADMIN_SERVICE, _, _ = SERVICES = tuple(each.full_name for each in _SERVICES)
+SESSION_SERVICE, ADMIN_SERVICE, *_, AUTHORIZATION = SERVICES = tuple(each.full_name for each in _SERVICES)
 METHODS: Final = tuple(f"/{each.full_name}/{method.name}" for each in _SERVICES for method in each.methods)
 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What is served."""
+    """What is served; no ``authorization`` where gateways are not answered."""
 
     session: SessionServicer
     admin: AdminServicer
     health: Health
+    authorization: ExtAuthzServicer | None
 
 
 def mount(
@@ -55,6 +59,9 @@ def mount(
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
+    if servicers.authorization:
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicers.authorization, boundary)
     if reflection:
+        shown = [name for name in SERVICES if name != AUTHORIZATION or servicers.authorization]
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-        register(reflection_servicer(SERVICES), boundary)
+        register(reflection_servicer(shown), boundary)
