@@ -47,5 +47,5 @@ class Authorization:
             return None
         identity = await self._check.check(self._credentials.token(authorization, cookies))
         if role is not None and not (role and role in identity.roles):
-            raise RoleRequired(role)
+            raise RoleRequired(role=role)
         return identity

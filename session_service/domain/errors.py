@@ -112,17 +112,10 @@ class AdminCredentialMissing(AdminRequired):
 
 
 class RoleRequired(SessionServiceError):
-    """The token is good, but its user lacks the role that a gateway demands for the route.
-
-    Args:
-        role: the role that is missing.
-    """
+    """The token is good, but its user lacks the role (``role``) that a gateway demands for the route."""
 
     reason = "ROLE_REQUIRED"
     message = "the user lacks a role that this route needs"
-
-    def __init__(self, role: str) -> None:
-        super().__init__(role=role)
 
 
 class SessionNotFound(SessionServiceError):

@@ -108,9 +108,10 @@ def _describe(identity: Identity, response: pb.CheckResponse) -> None:
     facts["user_id"].string_value = identity.user_id
     facts["username"].string_value = identity.username
     facts["session_id"].string_value = identity.session_id
-    roles = facts["roles"].list_value.values
+    roles = facts["roles"].list_value
+    roles.SetInParent()  # a list without entries is a list all the same
     for role in identity.roles:
-        roles.add(string_value=role)
+        roles.values.add(string_value=role)
 
 
 def _denied(error: Exception) -> pb.CheckResponse:

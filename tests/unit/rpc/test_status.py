@@ -46,8 +46,6 @@ TABLE: dict[type[errors.SessionServiceError], tuple[str, str]] = {
 def _make(kind: type[errors.SessionServiceError]) -> errors.SessionServiceError:
     if issubclass(kind, errors.TooManyAttempts):
         return kind(retry_after=1.5)
-    if issubclass(kind, errors.RoleRequired):
-        return kind(role="editor")
     if issubclass(kind, errors.InvalidArgument):
         return kind(errors.FieldViolation("username", "is required"))
     return kind()
