@@ -56,17 +56,19 @@ def _set(response: pb.CheckResponse) -> dict[str, str]:
     return {each.header.key: each.header.value for each in response.ok_response.headers}
 
 
-async def test_what_is_asked() -> None:
-    """Path, the two headers and the role of the route go into the decision; nothing else does."""
+async def _asked(request: pb.CheckRequest) -> tuple[str | None, ...]:
     decision = Decision(None)
     servicer = ExtAuthzServicer(decision, remove_authorization=False)  # type: ignore[arg-type]
+    await servicer.Check(request, CONTEXT)
+    return decision.asked
+
+
+async def test_what_is_asked() -> None:
+    """Path, the two headers and the role of the route go into the decision; nothing else does."""
     headers = {"authorization": "Bearer a", "cookie": "c=d", "x-user-id": "root"}
-    await servicer.Check(_request("/a?b", headers, role="admin"), CONTEXT)
-    assert decision.asked == ("/a?b", "Bearer a", "c=d", "admin")
-    await servicer.Check(_request(), CONTEXT)
-    assert decision.asked == ("/x", None, None, None)
-    await servicer.Check(pb.CheckRequest(), CONTEXT)
-    assert decision.asked == ("", None, None, None)
+    assert await _asked(_request("/a?b", headers, role="admin")) == ("/a?b", "Bearer a", "c=d", "admin")
+    assert await _asked(_request()) == ("/x", None, None, None)
+    assert await _asked(pb.CheckRequest()) == ("", None, None, None)
 
 
 async def test_an_identity_is_told_in_headers_and_metadata() -> None:
@@ -133,14 +135,16 @@ async def test_a_denial(error: Exception, status: int, hint: tuple[str, str]) ->
 )
 async def test_an_unknown_extension_opens_nothing(extensions: dict[str, str]) -> None:
     """A route whose demand is misspelt is closed, and not open to everybody."""
-    response = await _check(ADA, **extensions)
+    named: dict[str, Any] = {**extensions}
+    response = await _check(ADA, **named)
     assert response.denied_response.status.code == 400
 
 
 @pytest.mark.parametrize("field", ["user_id", "username", "session_id"])
 async def test_an_identity_that_could_inject_is_denied(field: str) -> None:
     """Whoever writes into Redis gets no line of a header; the answer is 500 and not the identity."""
-    response = await _check(replace(ADA, **{field: "x\r\nx-user-roles: admin"}))
+    wrong: dict[str, Any] = {field: "x\r\nx-user-roles: admin"}
+    response = await _check(replace(ADA, **wrong))
     assert response.denied_response.status.code == 500
     assert response.status.code != 0
 
