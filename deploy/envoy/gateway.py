@@ -144,13 +144,12 @@ def _envoy_command(directory: Path, arguments: argparse.Namespace, service: Serv
 async def _child(
     command: list[str], environment: Mapping[str, str], *, quiet: bool
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a process around a block, out of reach of the terminal's Ctrl-C, and end it by its id."""
+    """Run a process around a block, and end it by its id; the terminal's Ctrl-C may have done so before."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env=os.environ | environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE if quiet else None,
-        start_new_session=True,
     )
     try:
         yield process
@@ -180,11 +179,12 @@ async def _service(process: asyncio.subprocess.Process) -> Service:
 
 async def _envoy(process: asyncio.subprocess.Process, admin: str) -> bool:
     """Wait until Envoy listens, which it does once it has looked at the health of what is behind it."""
-    async with asyncio.timeout(_START_SECONDS):
-        while not await _live(admin):
-            if process.returncode is not None:
-                raise StartError("Envoy did not start")
-            await asyncio.sleep(0.05)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_SECONDS
+    while not await _live(admin):
+        if process.returncode is not None or loop.time() > deadline:
+            raise StartError("Envoy did not start")
+        await asyncio.sleep(0.05)
     return True
 
 
@@ -194,7 +194,7 @@ async def _live(admin: str) -> bool:
         reader, writer = await asyncio.open_connection(host, int(port))
     except OSError:
         return False
-    writer.write(b"GET /ready HTTP/1.0\r\nhost: admin\r\n\r\n")
+    writer.write(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
     status = await reader.readline()
     writer.close()
     return b" 200 " in status
