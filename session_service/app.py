@@ -238,9 +238,10 @@ class Service:
         administration, sessions = backend.administration, backend.sessions
         authz = config.authz
         authorization = Authorization(check, Credentials(authz.cookie), PublicPaths(authz.public_paths))
-        for_envoy = ExtAuthzServicer(authorization, remove_authorization=authz.remove_authorization)
+        told = backend.metrics.decisions
+        for_envoy = ExtAuthzServicer(authorization, told, remove_authorization=authz.remove_authorization)
         self.health = Health((SESSION_SERVICE, ADMIN_SERVICE, *((AUTHORIZATION,) if authz.enabled else ())))
-        self.forward_auth = ForwardAuth(authorization) if authz.enabled else None
+        self.forward_auth = ForwardAuth(authorization, told) if authz.enabled else None
         self.servicers = Servicers(
             session=SessionServicer(check, logins, sessions, administration, callers),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),

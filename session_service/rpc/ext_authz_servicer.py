@@ -7,14 +7,14 @@ that are no message.
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from session_service.domain.authorization import Authorization
-from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
+from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Identity
 from session_service.rpc import identity_headers
 from session_service.rpc.caller import Context
+from session_service.rpc.decisions import DecisionObserver, Decisions
 from session_service.rpc.envoy_auth import external_auth_pb2 as pb
 from session_service.rpc.envoy_auth import external_auth_pb2_grpc as pb_grpc
 from session_service.rpc.http_status import http_response_of
@@ -24,19 +24,21 @@ from session_service.rpc.status import coded
 ROLE: Final = "role"
 _REPLACE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
-log = logging.getLogger(__name__)
-
 
 class ExtAuthzServicer(pb_grpc.AuthorizationServicer):
     """Translates between Envoy's messages and the decision.
 
     Args:
         authorization: decides.
+        observer: told of each decision.
         remove_authorization: whether the server behind Envoy is kept from seeing the token.
     """
 
-    def __init__(self, authorization: Authorization, *, remove_authorization: bool) -> None:
+    def __init__(
+        self, authorization: Authorization, observer: DecisionObserver, *, remove_authorization: bool
+    ) -> None:
         self._authorization = authorization
+        self._decisions = Decisions(observer, "envoy")
         consumed = ("authorization",) if remove_authorization else ()
         # Envoy removes after it has set: a header must not be in both lists.
         self._public = pb.CheckResponse(
@@ -57,12 +59,12 @@ class ExtAuthzServicer(pb_grpc.AuthorizationServicer):
             identity = await self._authorization.decide(
                 http.path, headers.get("authorization"), headers.get("cookie"), _role(attributes)
             )
-            return self._public if identity is None else self._allow(identity)
-        except SessionServiceError as error:
+            response = self._public if identity is None else self._allow(identity)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
+            self._decisions.denied(error)
             return _denied(error)
-        except Exception as error:
-            log.exception("authorization failed")
-            return _denied(error)
+        self._decisions.passed(identity)
+        return response
 
     def _allow(self, identity: Identity) -> pb.CheckResponse:
         """Let it through with the identity; what the client called itself is replaced or removed."""

@@ -7,15 +7,15 @@ that say who makes it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
 from session_service.domain.authorization import Authorization
-from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
+from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Identity
 from session_service.rpc import identity_headers
+from session_service.rpc.decisions import DecisionObserver, Decisions
 from session_service.rpc.http import HttpRequest, HttpResponse
 from session_service.rpc.http_status import http_response_of
 from session_service.rpc.identity_headers import IdentityHeaders
@@ -28,18 +28,18 @@ _ROLE: Final = "role"
 _TARGETS: Final = ("x-forwarded-uri", "x-original-uri")
 _PUBLIC: Final = HttpResponse(200, (), b"")
 
-log = logging.getLogger(__name__)
-
 
 class ForwardAuth:
     """Answers gateways; an instance is an ``HttpHandler``.
 
     Args:
         authorization: decides.
+        observer: told of each decision.
     """
 
-    def __init__(self, authorization: Authorization) -> None:
+    def __init__(self, authorization: Authorization, observer: DecisionObserver) -> None:
         self._authorization = authorization
+        self._decisions = Decisions(observer, "http")
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         """Decide on the request that the gateway tells of; ``?role=`` demands a role."""
@@ -50,12 +50,12 @@ class ForwardAuth:
                 _joined(request.headers, "cookie", "; "),
                 _role(request.query),
             )
-            return _PUBLIC if identity is None else _allowed(identity)
-        except SessionServiceError as error:
+            response = _PUBLIC if identity is None else _allowed(identity)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
+            self._decisions.denied(error)
             return http_response_of(error)
-        except Exception as error:
-            log.exception("authorization failed")
-            return http_response_of(error)
+        self._decisions.passed(identity)
+        return response
 
 
 def _target(headers: Sequence[tuple[str, str]]) -> str:

@@ -128,3 +128,13 @@ async def test_it_is_measured_as_every_method(guard: ServiceUnderTest) -> None:
     await _stub(guard).Check(_request(None, "/public/x"))
     labels = {"method": f"{NAME}/Check", "reason": "OK"}
     assert guard.registry.get_sample_value("session_rpc_duration_seconds_count", labels) == 1
+
+
+async def test_decisions_are_counted_by_outcome(guard: ServiceUnderTest) -> None:
+    """A denial is an OK of the call, so it is counted apart: who was denied why shows in the metrics."""
+    token = (await guard.open_session()).access_token
+    for request in (_request(token), _request(None), _request(None), _request(token, role="admin")):
+        await _stub(guard).Check(request)
+    for outcome, count in (("ALLOWED", 1), ("TOKEN_MISSING", 2), ("ROLE_REQUIRED", 1)):
+        labels = {"protocol": "envoy", "outcome": outcome}
+        assert guard.registry.get_sample_value("session_gateway_decisions_total", labels) == count

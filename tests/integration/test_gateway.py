@@ -311,6 +311,14 @@ def test_the_gateway_knows_who_it_was(stack: Stack) -> None:
     assert login.access_token not in str(line)
 
 
+def test_the_token_is_kept_back_if_configured() -> None:
+    """Upstream learns who it is and not by which token."""
+    with stack_with(AUTHZ | {"remove_authorization": True}) as stack:
+        answer = stack.get("/x", stack.login().access_token)
+        assert _identity(answer)["x-user-id"] == "u-1"
+        assert "authorization" not in answer.json()["headers"]
+
+
 def test_a_store_that_is_away_says_neither(own_stack: Stack) -> None:
     """503 with the time to wait, for a good token, as long as Redis is away; then 200 again."""
     token = own_stack.login().access_token

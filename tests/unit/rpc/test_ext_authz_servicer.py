@@ -34,10 +34,17 @@ class Decision:
         return self.outcome
 
 
+class Told:
+    """Is told of decisions that another test looks at."""
+
+    def decided(self, protocol: str, outcome: str) -> None:
+        """Note nothing."""
+
+
 async def _check(
     outcome: Identity | Exception | None, *, remove: bool = False, **request: Any
 ) -> pb.CheckResponse:
-    servicer = ExtAuthzServicer(Decision(outcome), remove_authorization=remove)  # type: ignore[arg-type]
+    servicer = ExtAuthzServicer(Decision(outcome), Told(), remove_authorization=remove)  # type: ignore[arg-type]
     return await servicer.Check(_request(**request), CONTEXT)
 
 
@@ -58,7 +65,7 @@ def _set(response: pb.CheckResponse) -> dict[str, str]:
 
 async def _asked(request: pb.CheckRequest) -> tuple[str | None, ...]:
     decision = Decision(None)
-    servicer = ExtAuthzServicer(decision, remove_authorization=False)  # type: ignore[arg-type]
+    servicer = ExtAuthzServicer(decision, Told(), remove_authorization=False)  # type: ignore[arg-type]
     await servicer.Check(request, CONTEXT)
     return decision.asked
 
@@ -151,7 +158,7 @@ async def test_an_identity_that_could_inject_is_denied(field: str) -> None:
 
 async def test_an_answer_does_not_leak_into_the_next() -> None:
     """What was set for one request is not there for another."""
-    servicer = ExtAuthzServicer(Decision(ADA), remove_authorization=True)  # type: ignore[arg-type]
+    servicer = ExtAuthzServicer(Decision(ADA), Told(), remove_authorization=True)  # type: ignore[arg-type]
     first = await servicer.Check(_request(), CONTEXT)
     copy = first.SerializeToString(deterministic=True)
     await servicer.Check(_request(), CONTEXT)

@@ -31,13 +31,20 @@ class Decision:
         return self.outcome
 
 
+class Told:
+    """Is told of decisions that another test looks at."""
+
+    def decided(self, protocol: str, outcome: str) -> None:
+        """Note nothing."""
+
+
 async def _ask(outcome: Identity | Exception | None, query: str = "", headers: Headers = ()) -> HttpResponse:
-    return await ForwardAuth(Decision(outcome))(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
+    return await ForwardAuth(Decision(outcome), Told())(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
 
 
 async def _asked(query: str = "", headers: Headers = ()) -> tuple[str | None, ...]:
     decision = Decision(None)
-    await ForwardAuth(decision)(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
+    await ForwardAuth(decision, Told())(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
     return decision.asked
 
 
