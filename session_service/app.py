@@ -216,9 +216,8 @@ class Service:
         ring: the keys that sign and verify.
 
     Attributes:
-        servicers: what answers gRPC.
+        servicers: what is mounted on an engine.
         health: theirs, and the server's.
-        forward_auth: what answers gateways over HTTP; ``None`` where they are not answered.
     """
 
     def __init__(self, backend: Backend, ring: KeyRing) -> None:
@@ -241,12 +240,12 @@ class Service:
         told = backend.metrics.decisions
         for_envoy = ExtAuthzServicer(authorization, told, remove_authorization=authz.remove_authorization)
         self.health = Health((SESSION_SERVICE, ADMIN_SERVICE, *((AUTHORIZATION,) if authz.enabled else ())))
-        self.forward_auth = ForwardAuth(authorization, told) if authz.enabled else None
         self.servicers = Servicers(
             session=SessionServicer(check, logins, sessions, administration, callers),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),
             health=self.health,
             authorization=for_envoy if authz.enabled else None,
+            forward_auth=ForwardAuth(authorization, told) if authz.enabled else None,
         )
 
     def replace_ring(self, ring: KeyRing) -> None:

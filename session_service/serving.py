@@ -8,19 +8,21 @@ import logging
 import multiprocessing
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 
 from session_service.app import Backend, Service
 from session_service.config import Config
-from session_service.config.sections import ServerTlsSection
 from session_service.domain.errors import StoreUnavailable
 from session_service.observability.metrics import Metrics
 from session_service.rpc.draining import Drain
 from session_service.rpc.engines import grpc_aio
+from session_service.rpc.engines.limits import Limits, ServerTls
 from session_service.rpc.health import Health
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
@@ -31,32 +33,108 @@ _HEALTH_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-async def serve(
-    config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; at SIGHUP, read the keys again.
+class Server(Protocol):
+    """A server of either engine, methods registered or not."""
 
-    A second SIGINT cuts the drain short: somebody stands at the terminal and waits.
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take handlers that look methods up by name."""
+
+    async def start(self) -> None:
+        """Serve; returns when it does."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no new calls, finish those in flight within the grace, in seconds, and end."""
+
+
+OpenServer = Callable[[Config], tuple[Server, str]]
+"""Makes a server, and says at which address it will be."""
+
+
+class Orders:
+    """What is wanted of this process from outside, as signals or as their numbers."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self._running: Running | None = None
+        self._keys_changed = False
+
+    def obey(self, number: int) -> None:
+        """Do as a signal says.
+
+        SIGHUP: read the keys again. SIGINT once more while stopping: somebody stands at the terminal
+        and waits, so cut the drain short. Anything else, or SIGINT the first time: stop.
+        """
+        if number == signal.SIGHUP:
+            self._keys_changed = True
+        elif number == signal.SIGINT and self.stopping.is_set() and self._running:
+            self._running.drain.hurry()
+        else:
+            self.stopping.set()
+        self._catch_up()
+
+    def apply_to(self, running: Running) -> None:
+        """From here on orders are carried out on this server, and what came before is."""
+        self._running = running
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._keys_changed and self._running:
+            self._keys_changed = False
+            self._running.reload_keys()
+
+
+async def serve(
+    config: Config,
+    metrics: Metrics,
+    orders: Orders,
+    on_ready: Callable[[str], None],
+    open_server: OpenServer,
+) -> None:
+    """Serve until ordered to stop, then drain.
 
     Args:
         config: complete, as ``missing_to_serve`` says.
         metrics: what to count into.
+        orders: what is wanted from outside.
         on_ready: called with the address once it is served and health has been looked at.
-        share_port: let other workers listen on the same port.
+        open_server: makes the server.
 
     Raises:
         KeyRingError: the key file is not usable.
         OSError: the address cannot be listened on.
     """
-    stopping = _stop_signals()
-    async with running(config, metrics, share_port=share_port) as server:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, _interrupt, server, stopping)
-        loop.add_signal_handler(signal.SIGHUP, _hang_up, server, stopping, sys.stderr.isatty())
-        # Held back while a worker starts, where it would have ended it.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    async with running(config, metrics, open_server) as server:
+        orders.apply_to(server)
         on_ready(server.address)
-        await stopping.wait()
+        await orders.stopping.wait()
+
+
+async def serve_by_signals(
+    config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
+) -> None:
+    """Serve on ``grpc.aio``, ordered by signals, and until the supervisor is gone; as ``serve``.
+
+    Args:
+        config: likewise.
+        metrics: likewise.
+        on_ready: likewise.
+        share_port: let other workers listen on the same port.
+    """
+    orders = Orders()
+    _follow_signals(orders)
+    await serve(config, metrics, orders, on_ready, partial(open_grpc_aio, share_port=share_port))
+
+
+def open_grpc_aio(config: Config, *, share_port: bool = False) -> tuple[Server, str]:
+    """A server of ``grpc.aio`` that is bound to its address.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    server = grpc_aio.make_server(limits(config), share_port=share_port)
+    listen = config.server.listen
+    port = grpc_aio.listen(server, listen, tls(config))
+    return server, listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
 
 def terminal_gone(on_terminal: bool) -> bool:
@@ -66,19 +144,6 @@ def terminal_gone(on_terminal: bool) -> bool:
         on_terminal: whether the process was started on one.
     """
     return on_terminal and not sys.stderr.isatty()
-
-
-def _interrupt(server: Running, stopping: asyncio.Event) -> None:
-    if stopping.is_set():
-        server.drain.hurry()
-    stopping.set()
-
-
-def _hang_up(server: Running, stopping: asyncio.Event, on_terminal: bool) -> None:
-    if terminal_gone(on_terminal):
-        stopping.set()
-    else:
-        server.reload_keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +166,14 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config, metrics: Metrics, *, share_port: bool = False) -> AsyncIterator[Running]:
-    """Serve around a block; drain after it. As ``serve``, without its signals."""
+async def running(
+    config: Config, metrics: Metrics, open_server: OpenServer = open_grpc_aio
+) -> AsyncIterator[Running]:
+    """Serve around a block; drain after it. As ``serve``, without orders."""
     ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server = grpc_aio.make_server(limits(config), share_port=share_port)
+        server, address = open_server(config)
         section, traffic = config.server, Traffic(metrics.calls)
         mount(
             server,
@@ -115,7 +182,6 @@ async def running(config: Config, metrics: Metrics, *, share_port: bool = False)
             max_calls=section.max_concurrent_rpcs,
             reflection=section.reflection,
         )
-        address = _listen(server, config)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})
@@ -182,36 +248,35 @@ async def _sweep(backend: Backend) -> None:
         await asyncio.sleep(backend.config.sweep.interval)
 
 
-def _stop_signals() -> asyncio.Event:
-    """Set at SIGTERM, at SIGINT, and when the supervisor is gone."""
-    stopping = asyncio.Event()
+def _follow_signals(orders: Orders) -> None:
+    """Take orders by SIGTERM, SIGINT and SIGHUP, and stop when the supervisor is gone."""
     loop = asyncio.get_running_loop()
+    on_terminal = sys.stderr.isatty()
+
+    def hang_up() -> None:
+        orders.obey(signal.SIGTERM if terminal_gone(on_terminal) else signal.SIGHUP)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, orders.obey, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    # Held back while a worker starts, where it would have ended it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if parent := multiprocessing.parent_process():
-        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, stopping)
-    return stopping
+        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, orders)
 
 
-def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, stopping: asyncio.Event) -> None:
+def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, orders: Orders) -> None:
     """Stop, and look no more: what is closed stays readable, and would keep the loop awake."""
     loop.remove_reader(sentinel)
-    stopping.set()
+    orders.obey(signal.SIGTERM)
 
 
-def _listen(server: grpc.aio.Server, config: Config) -> str:
-    """Bind; returns the address with the port that it got."""
-    section = config.server
-    port = grpc_aio.listen(server, section.listen, _tls(section.tls))
-    if section.listen.startswith("unix:"):
-        return section.listen
-    return f"{section.listen.rpartition(':')[0]}:{port}"
-
-
-def _tls(section: ServerTlsSection | None) -> grpc_aio.ServerTls | None:
+def tls(config: Config) -> ServerTls | None:
+    """What the engine needs to know of the section ``server.tls``."""
+    section = config.server.tls
     if section is None:
         return None
-    return grpc_aio.ServerTls(
+    return ServerTls(
         cert_file=section.cert_file,
         key_file=section.key_file,
         client_ca_file=section.client_ca_file,
@@ -219,10 +284,10 @@ def _tls(section: ServerTlsSection | None) -> grpc_aio.ServerTls | None:
     )
 
 
-def limits(config: Config) -> grpc_aio.Limits:
+def limits(config: Config) -> Limits:
     """What the engine needs to know of the section ``server``."""
     section = config.server
-    return grpc_aio.Limits(
+    return Limits(
         max_concurrent_rpcs=section.max_concurrent_rpcs,
         max_concurrent_streams=section.max_concurrent_streams,
         max_message_bytes=section.max_message_bytes,

@@ -1,30 +1,32 @@
 """Runs one serving process, or several on one port.
 
-Workers are spawned, not forked: gRPC and Redis objects are made after a process starts. The
-supervisor itself speaks neither; it restarts a worker that dies, passes SIGHUP on, and at
-SIGTERM lets each drain.
+One worker on ``grpc.aio`` is this process itself. Otherwise this is the supervisor of ``workers``: it
+speaks neither gRPC nor Redis, restarts a worker that dies, passes SIGHUP on, and at SIGTERM lets each
+drain.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from functools import partial
+from itertools import count
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from session_service import envoy_binary
 from session_service.app import make_metrics
-from session_service.config import Config
+from session_service.config import Config, ConfigError
+from session_service.config.sections import Engine
 from session_service.listen_address import free_address
 from session_service.observability.exposition import (
     MetricsServer,
@@ -32,9 +34,9 @@ from session_service.observability.exposition import (
     share_metrics,
     shared_registry,
 )
-from session_service.observability.logs import configure_logging
-from session_service.serving import key_file, serve, terminal_gone
+from session_service.serving import key_file, serve_by_signals, terminal_gone
 from session_service.tokens.keys import load_key_ring
+from session_service.workers import EnvoyWorker, SpawnedWorker, Worker
 
 _RESTART_SECONDS = 1.0
 _KILL_AFTER_SECONDS = 10.0
@@ -56,6 +58,7 @@ def run(config: Config, on_ready: Ready) -> None:
 
     Raises:
         KeyRingError: the key file is not usable.
+        ConfigError: the engine cannot run here.
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
@@ -67,38 +70,59 @@ def run(config: Config, on_ready: Ready) -> None:
     # Each worker reads it again; what is wrong with it is told once.
     load_key_ring(key_file(config))
     config = _listening_on(config, free_address(config.server.listen))
-    if config.server.workers == 1:
+    engine = engine_of(config)
+    if engine is Engine.GRPC_AIO and config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
-            uvloop.run(serve(config, make_metrics(registry), tell))
+            uvloop.run(serve_by_signals(config, make_metrics(registry), tell))
         return
     with tempfile.TemporaryDirectory(prefix="session-service-") as name:
         directory = Path(name)
         share_metrics(directory)
         with _metrics_endpoint(config, shared_registry(directory)):
-            _Supervisor(config, directory).run(tell)
+            start = _envoys(config, directory) if engine is Engine.ENVOY else partial(SpawnedWorker, config)
+            _Supervisor(config, start, partial(forget_worker, directory)).run(tell)
 
 
-def work(config: Config, ready: Connection) -> None:
-    """What a worker process does: serve on the shared port, and say so through the pipe."""
-    configure_logging(config.logging.format, config.logging.level)
-    metrics = make_metrics(CollectorRegistry())
+def engine_of(config: Config) -> Engine:
+    """The engine to serve with: the one configured, or Envoy where it can run.
 
-    def tell(address: str) -> None:
-        # Nobody listens to a worker that takes the place of one that died.
-        with contextlib.suppress(BrokenPipeError), ready:
-            ready.send(address)
+    Raises:
+        ConfigError: Envoy is asked for and cannot run here.
+    """
+    if config.server.engine is Engine.GRPC_AIO:
+        return Engine.GRPC_AIO
+    problem = envoy_binary.unavailable()
+    if not problem:
+        return Engine.ENVOY
+    if config.server.engine is Engine.ENVOY:
+        raise ConfigError(f"server.engine: envoy cannot run here: {problem}")
+    log.info("serving with grpc.aio", extra={"reason": problem})
+    return Engine.GRPC_AIO
 
-    uvloop.run(serve(config, metrics, tell, share_port=True))
+
+def _envoys(config: Config, directory: Path) -> Callable[[], Worker]:
+    """Starts Envoys, each with a directory of its own."""
+    numbers = count(1)
+    return lambda: EnvoyWorker(
+        config, directory / f"envoy-{next(numbers)}", share_port=config.server.workers > 1
+    )
 
 
 class _Supervisor:
-    """Keeps the workers running until it is told to stop."""
+    """Keeps the workers running until it is told to stop.
 
-    def __init__(self, config: Config, directory: Path) -> None:
+    Args:
+        config: with the address that all listen on.
+        start: starts a worker.
+        forget: told of the id of a worker that has ended.
+    """
+
+    def __init__(self, config: Config, start: Callable[[], Worker], forget: Callable[[int], None]) -> None:
         self._config = config
-        self._directory = directory
-        self._workers: list[SpawnProcess] = []
+        self._start_worker = start
+        self._forget_worker = forget
+        self._workers: list[Worker] = []
         self._stopping = False
         self._on_terminal = sys.stderr.isatty()
         self._wake_reader, self._wake_writer = os.pipe()
@@ -108,62 +132,43 @@ class _Supervisor:
             signal.signal(number, self._pass_on)
         try:
             started = [self._start() for _ in range(self._config.server.workers)]
-            addresses = [self._address(ready) for ready in started]
+            addresses = [worker.address() for worker in started]
             if not self._stopping:
-                on_ready(addresses[0])
+                if None in addresses:
+                    raise WorkerFailedError("a worker ended before it was ready")
+                on_ready(str(addresses[0]))
             while not self._stopping:
                 self._replace_dead()
         finally:
             self._stop()
 
-    def _start(self) -> Connection:
-        spawn = multiprocessing.get_context("spawn")
-        ready, told = spawn.Pipe(duplex=False)
-        worker = spawn.Process(target=work, args=(self._config, told), name="worker")
-        # It inherits that SIGHUP waits, until it can answer to it.
-        unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        worker.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
-        told.close()
+    def _start(self) -> Worker:
+        worker = self._start_worker()
         self._workers.append(worker)
-        return ready
-
-    def _address(self, ready: Connection) -> str:
-        """Wait until the worker serves; its end of the pipe closes if it dies before."""
-        with ready:
-            try:
-                return str(ready.recv())
-            except EOFError:
-                if self._stopping:
-                    return ""
-                raise WorkerFailedError("a worker ended before it was ready") from None
+        return worker
 
     def _replace_dead(self) -> None:
         """Sleep until a worker ends or a signal comes; start another for each that ended."""
-        wait([*(worker.sentinel for worker in self._workers), self._wake_reader])
-        for worker in [each for each in self._workers if not each.is_alive()]:
+        wait([*(worker.ended for worker in self._workers), self._wake_reader])
+        for worker in [each for each in self._workers if each.has_ended()]:
             if self._stopping:
                 return
-            log.error("worker ended", extra={"pid": worker.pid, "exit_code": worker.exitcode})
-            self._forget(worker)
+            log.error("worker ended", extra={"pid": worker.pid, "exit_code": worker.exit_code})
+            self._workers.remove(worker)
+            self._forget_worker(worker.pid)
             wait([self._wake_reader], _RESTART_SECONDS)
             if not self._stopping:
-                self._start().close()
-
-    def _forget(self, worker: SpawnProcess) -> None:
-        self._workers.remove(worker)
-        if worker.pid:
-            forget_worker(self._directory, worker.pid)
+                self._start()
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """Pass a signal on to every worker; all but a SIGHUP for the keys also end this process."""
-        if number != signal.SIGHUP or terminal_gone(self._on_terminal):
+        if number == signal.SIGHUP and terminal_gone(self._on_terminal):
+            number = signal.SIGTERM
+        if number != signal.SIGHUP:
             self._stopping = True
             os.write(self._wake_writer, b"x")
-            number = signal.SIGTERM
         for worker in self._workers:
-            if worker.pid and worker.is_alive():
-                os.kill(worker.pid, number)
+            worker.obey(number)
 
     def _stop(self) -> None:
         """End every worker: each drains within its grace, and is killed a while after that."""
@@ -172,9 +177,6 @@ class _Supervisor:
         deadline = time.monotonic() + section.drain_delay + section.shutdown_grace + _KILL_AFTER_SECONDS
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
 
 
 @contextlib.contextmanager

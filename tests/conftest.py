@@ -16,10 +16,18 @@ from tests.support import (
     ServiceProcess,
     require_redis,
 )
+from tests.support.engines import ENGINES, services_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The engine that services of the test run on: each test that uses it runs on both."""
+    with services_on(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture(scope="session", params=["bundled", "system"])

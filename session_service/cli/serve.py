@@ -11,6 +11,7 @@ from session_service import supervisor
 from session_service.cli.commands import Command
 from session_service.cli.settings import Settings, pass_settings
 from session_service.config import Config, ConfigError, conflicts, missing_to_serve
+from session_service.config.sections import Engine
 from session_service.development import develop
 from session_service.observability.logs import configure_logging
 from session_service.storage.directory_lock import DirectoryLock
@@ -19,14 +20,15 @@ from session_service.storage.embedded import EmbeddedRedis
 
 @click.command(cls=Command, examples=["--dev serve", "--config session.yaml serve --workers 4"])
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the port.")
+@click.option("--engine", type=click.Choice([each.value for each in Engine]), help="What carries the calls.")
 @pass_settings
-def serve(settings: Settings, *, workers: int | None) -> None:
+def serve(settings: Settings, *, workers: int | None, engine: str | None) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     The calls in flight are finished then. SIGHUP has the signing keys read again. Outside --dev, a Redis and
     a key file must be configured; 'keys new' makes one.
     """
-    config = _with_workers(settings.load(), workers)
+    config = _with_server(settings.load(), workers=workers, engine=Engine(engine) if engine else None)
     if problems := (*conflicts(config), *missing_to_serve(config)):
         raise ConfigError(*problems)
     configure_logging(config.logging.format, config.logging.level)
@@ -59,7 +61,7 @@ def _embedded_redis(config: Config) -> Iterator[None]:
         redis.stop()
 
 
-def _with_workers(config: Config, workers: int | None) -> Config:
-    if workers is None:
-        return config
-    return config.model_copy(update={"server": config.server.model_copy(update={"workers": workers})})
+def _with_server(config: Config, **values: object) -> Config:
+    """The configuration with what was given on the command line in its section ``server``."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return config.model_copy(update={"server": config.server.model_copy(update=given)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -97,6 +98,14 @@ class ThrottlingSection(Section):
         )
 
 
+class Engine(StrEnum):
+    """What carries the calls."""
+
+    AUTO = "auto"
+    ENVOY = "envoy"
+    GRPC_AIO = "grpc-aio"
+
+
 class ServerTlsSection(Section):
     """TLS to callers; being there turns it on."""
 
@@ -114,6 +123,10 @@ class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
     listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
+    engine: Engine = Field(
+        default=Engine.AUTO,
+        description="what carries the calls: Envoy, with REST, or grpc.aio; auto = Envoy if it can run",
+    )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"
     )
@@ -147,6 +160,9 @@ class ServerSection(Section):
     )
     trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
         default=(), description="networks whose x-forwarded-for is believed"
+    )
+    cors_origins: Items[str] = Field(
+        default=(), description="origins whose pages may call the service from a browser (Envoy engine)"
     )
     reflection: bool = Field(
         default=False, description="whether gRPC reflection is served; --dev turns it on"

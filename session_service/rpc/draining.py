@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-
-import grpc
+from typing import Protocol
 
 from session_service.rpc.health import Health
 from session_service.rpc.traffic import Traffic
 
 log = logging.getLogger(__name__)
+
+
+class Stoppable(Protocol):
+    """The part of a server of either engine that ends it."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no new calls, finish those in flight within the grace, in seconds, and end."""
 
 
 class Drain:
@@ -25,7 +31,7 @@ class Drain:
         traffic: its calls.
     """
 
-    def __init__(self, server: grpc.aio.Server, health: Health, traffic: Traffic) -> None:
+    def __init__(self, server: Stoppable, health: Health, traffic: Traffic) -> None:
         self._server = server
         self._health = health
         self._traffic = traffic

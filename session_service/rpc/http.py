@@ -1,8 +1,4 @@
-"""HTTP as handlers see it: values in, values out, and no server.
-
-Whatever serves HTTP beside gRPC turns a request into an ``HttpRequest`` and writes the ``HttpResponse``
-that the handler answers with.
-"""
+"""Plain HTTP, as far as anything here speaks it: values, without a server."""
 
 from __future__ import annotations
 
@@ -16,10 +12,10 @@ class HttpRequest:
     """A request without its body.
 
     Args:
-        method: in capitals.
-        path: as it came, percent-encoded, without the query.
-        query: what follows the ``?``; may be empty.
-        headers: names in lower case with their values, in the order they came, duplicates kept.
+        method: such as ``GET``.
+        path: as sent, without the query.
+        query: what follows the question mark, as sent; may be empty.
+        headers: names in lower case and values, in order, repeated ones included.
     """
 
     method: str
@@ -30,13 +26,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer.
-
-    Args:
-        status: such as 200.
-        headers: names in lower case with their values; no ``content-length``, which the server adds.
-        body: its bytes; may be empty.
-    """
+    """A whole response."""
 
     status: int
     headers: Sequence[tuple[str, str]]

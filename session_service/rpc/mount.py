@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -18,7 +18,9 @@ from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
+from session_service.rpc.forward_auth import PATH, ForwardAuth
 from session_service.rpc.health import Health
+from session_service.rpc.http import HttpHandler
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
 
@@ -35,12 +37,21 @@ METHODS: Final = tuple(f"/{each.full_name}/{method.name}" for each in _SERVICES 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What is served; no ``authorization`` where gateways are not answered."""
+    """What is served; neither of the last two where gateways are not answered."""
 
     session: SessionServicer
     admin: AdminServicer
     health: Health
     authorization: ExtAuthzServicer | None
+    forward_auth: ForwardAuth | None
+
+
+@runtime_checkable
+class Pages(Protocol):
+    """An engine that answers plain HTTP besides gRPC."""
+
+    def add_page(self, path: str, handler: HttpHandler) -> None:
+        """Answer at this path."""
 
 
 def mount(
@@ -61,6 +72,8 @@ def mount(
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
     if servicers.authorization:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicers.authorization, boundary)
+    if servicers.forward_auth and isinstance(engine, Pages):
+        engine.add_page(PATH, servicers.forward_auth)
     if reflection:
         shown = [name for name in SERVICES if name != AUTHORIZATION or servicers.authorization]
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server

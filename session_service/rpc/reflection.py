@@ -12,6 +12,7 @@ from importlib import resources
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha.reflection import aio
+from session_api.v1 import error_reason_pb2  # noqa: F401 - no service imports it; the pool shall know it
 
 Known = dict[str, descriptor_pb2.FileDescriptorProto]
 

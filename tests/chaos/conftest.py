@@ -56,7 +56,7 @@ def start_one_redis(one_binary: RedisBinary) -> Iterator[Callable[..., RedisServ
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+async def serve(tmp_path: Path, engine: str) -> AsyncIterator[Serve]:
     """A function that serves over a Redis; a second service of the test has the same keys.
 
     Its first argument is the Redis, or the section that says where it is; more are further sections.

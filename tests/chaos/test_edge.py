@@ -18,6 +18,9 @@ from tests.support.outcomes import outcome
 from tests.support.raw_http2 import raw_http2
 from tests.support.service_client import ServiceClient, connect
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
 VERIFY = "/session.v1.SessionService/VerifyToken"
 RESETS = 20_000

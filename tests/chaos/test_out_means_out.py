@@ -23,6 +23,9 @@ from tests.support.in_process import ADMIN_KEY
 from tests.support.outcomes import OK
 from tests.support.service_client import ServiceClient, bearer, connect
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 Ending: TypeAlias = Callable[[ServiceClient, pb.LoginResponse], Awaitable[object]]
 ENOUGH = 40
 

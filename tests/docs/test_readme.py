@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LINES = (ROOT / "README.md").read_text("utf-8").splitlines()
 BLOCKS = blocks((ROOT / "README.md").read_text("utf-8"))
-[TWO_COMMANDS, SERVE] = [block.text.splitlines() for block in BLOCKS if block.language == "console"]
+# The one between makes a client in another language: tests/interop runs it.
+[TWO_COMMANDS, _, SERVE] = [block.text.splitlines() for block in BLOCKS if block.language == "console"]
 [CONFIGURATION] = [block.text for block in BLOCKS if block.language == "yaml"]
 
 

@@ -14,7 +14,7 @@ from tests.support.in_process import ServiceUnderTest, in_process
 
 
 @pytest.fixture
-async def service(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
+async def service(redis_server: RedisServer, tmp_path: Path, engine: str) -> AsyncIterator[ServiceUnderTest]:
     """The service with its defaults, over an empty Redis."""
     async with in_process({"port": redis_server.port, "host": "127.0.0.1"}, tmp_path) as running:
         yield running

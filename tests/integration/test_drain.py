@@ -22,6 +22,9 @@ from session_client import AsyncSessionClient
 from tests.support import RedisServer, ServiceProcess, eventually, eventually_async
 from tests.support.service_client import connect
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 Start = Callable[..., ServiceProcess]
 Check = Callable[[], Awaitable[object]]
 

@@ -16,6 +16,9 @@ from session_api.v1 import session_service_pb2 as pb
 from tests.support import RedisServer, eventually_async
 from tests.support.in_process import ServiceUnderTest, in_process
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,9 @@ from session_api.v1 import admin_service_pb2 as admin_pb
 from session_service.rpc.envoy_auth import external_auth_pb2 as pb
 from session_service.rpc.envoy_auth.external_auth_pb2_grpc import AuthorizationStub
 from tests.support import RedisServer
+from tests.support.engines import services_on
 from tests.support.errors import fails
+from tests.support.http1 import exchange
 from tests.support.in_process import ServiceUnderTest, in_process, patient_with
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ NAME: Final = "envoy.service.auth.v3.Authorization"
 
 
 @pytest.fixture
-async def guard(one_redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
-    """The service with the decision for gateways turned on."""
+async def guard(one_redis: RedisServer, tmp_path: Path, engine: str) -> AsyncIterator[ServiceUnderTest]:
+    """The service with the decision for gateways turned on, on each engine."""
     authz = {"enabled": True, "public_paths": ["/public/*"]}
     async with in_process(patient_with(one_redis), tmp_path, authz=authz) as running:
         yield running
@@ -63,7 +66,15 @@ async def test_it_is_off_unless_enabled(service: ServiceUnderTest) -> None:
     health: Any = HealthStub(service.channel)
     with fails(grpc.StatusCode.NOT_FOUND, ""):
         await health.Check(health_pb2.HealthCheckRequest(service=NAME))
-    assert service.service.forward_auth is None
+
+
+async def test_the_page_of_forward_auth_is_off_as_well(one_redis: RedisServer, tmp_path: Path) -> None:
+    """On the engine that speaks HTTP `/authz` is no page, or one, by the same key."""
+    with services_on("envoy"):
+        for authz, status in (({}, 404), ({"enabled": True}, 401)):
+            async with in_process(patient_with(one_redis), tmp_path, authz=authz) as service:
+                answer = await asyncio.to_thread(exchange, service.address, "/authz")
+            assert answer.status == status
 
 
 async def test_it_is_seen_where_it_is_on(guard: ServiceUnderTest) -> None:

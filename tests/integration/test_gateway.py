@@ -17,6 +17,7 @@ from deploy.envoy import configuration
 from session_service.domain.public_paths import is_normal
 from session_service.tokens.keys import load_key_ring
 from tests.support import RedisServer, ServiceProcess, eventually, redis_binaries
+from tests.support.engines import ENGINES, services_on
 from tests.support.gateway import Gateway, Upstream, envoy_binary
 from tests.support.http1 import Answer
 from tests.support.tokens import claims_of, forge, unbase64url
@@ -55,10 +56,11 @@ class Stack:
 
 
 @contextmanager
-def stack_with(authz: dict[str, Any]) -> Iterator[Stack]:
-    """All of it, with this section of the service's configuration."""
+def stack_with(authz: dict[str, Any], engine: str = ENGINES[0]) -> Iterator[Stack]:
+    """All of it, with this section of the service's configuration and on this engine."""
     with ExitStack() as running:
         enter = running.enter_context
+        enter(services_on(engine))
         redis = enter(RedisServer(redis_binaries()[0]))
         service = enter(ServiceProcess({"redis": {"url": redis.url}, "authz": authz}))
         patient = Timeouts(read=30, write=30)
@@ -68,17 +70,17 @@ def stack_with(authz: dict[str, Any]) -> Iterator[Stack]:
         yield Stack(redis, service, client, gateway, upstream)
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """The module's shared one; never stop anything of it."""
-    with stack_with(AUTHZ) as shared:
+@pytest.fixture(scope="module", params=ENGINES)
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The module's shared one on each engine; never stop anything of it."""
+    with stack_with(AUTHZ, request.param) as shared:
         yield shared
 
 
-@pytest.fixture
-def own_stack() -> Iterator[Stack]:
-    """One of the test's own, to break at will."""
-    with stack_with(AUTHZ) as own:
+@pytest.fixture(params=ENGINES)
+def own_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """One of the test's own on each engine, to break at will."""
+    with stack_with(AUTHZ, request.param) as own:
         yield own
 
 

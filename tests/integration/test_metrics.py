@@ -15,6 +15,9 @@ from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
 from tests.support.in_process import in_process
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_round_trips_and_faults_are_counted(start_redis: Any, tmp_path: Path) -> None:
     """Reads and changes are timed by kind; without Redis they count as faults."""
@@ -60,7 +63,10 @@ async def test_events_sessions_and_sweeps_are_counted(redis_server: RedisServer,
 
 
 async def test_a_sweep_that_fails_is_not_the_last(
-    redis_server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """What is no index under an index's name fails a sweep, which is logged, and not those after it."""
     foreign = keys.session_index("foreign")
@@ -72,7 +78,8 @@ async def test_a_sweep_that_fails_is_not_the_last(
             def sweeps() -> float:
                 return service.registry.get_sample_value("session_sweeps_total") or 0.0
 
-            await eventually_async(lambda: "sweep failed" in caplog.messages)
+            # The log of a service in another process is on its standard error.
+            await eventually_async(lambda: "sweep failed" in caplog.text + capfd.readouterr().err)
             assert sweeps() == 0
             client.delete(foreign)
             await eventually_async(lambda: sweeps() > 0)

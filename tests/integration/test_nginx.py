@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 import pytest
 
 from tests.support import LOOPBACK, RedisServer, eventually_async, free_port, redis_binaries
+from tests.support.engines import services_on
 from tests.support.gateway import Upstream
 from tests.support.http1 import Answer, exchange
-from tests.support.http_server import serve_http
 from tests.support.in_process import ServiceUnderTest, in_process, patient_with
 from tests.support.nginx import Nginx
 
@@ -37,24 +37,17 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def guard(redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
-    """The service, which gives up on Redis before nginx gives up on it."""
+    """The service on the engine that speaks HTTP; it gives up on Redis before nginx gives up on it."""
     section = patient_with(redis) | {"command_timeout": 1}
-    async with in_process(section, tmp_path, authz=AUTHZ) as service:
-        yield service
+    with services_on("envoy"):
+        async with in_process(section, tmp_path, authz=AUTHZ) as service:
+            yield service
 
 
 @pytest.fixture
-async def authz_address(guard: ServiceUnderTest) -> AsyncIterator[str]:
-    """Where forward-auth is answered: by a server of the tests, until an engine does."""
-    assert guard.service.forward_auth is not None
-    async with serve_http(guard.service.forward_auth) as address:
-        yield address
-
-
-@pytest.fixture
-async def get(authz_address: str) -> AsyncIterator[Get]:
+async def get(guard: ServiceUnderTest) -> AsyncIterator[Get]:
     """A function that asks nginx for a target, with a token if there is one and further headers."""
-    with Upstream() as upstream, Nginx(authz_address, upstream.address) as nginx:
+    with Upstream() as upstream, Nginx(guard.address, upstream.address) as nginx:
 
         def get(target: str, token: str | None = None, *headers: tuple[str, str]) -> asyncio.Future[Answer]:
             own = () if token is None else (("authorization", f"Bearer {token}"),)

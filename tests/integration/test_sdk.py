@@ -36,6 +36,9 @@ from tests.support.proxy import TcpProxy
 if TYPE_CHECKING:
     from session_client import User
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 T = TypeVar("T")
 
 

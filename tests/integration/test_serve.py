@@ -18,6 +18,9 @@ from tests.support import ServiceProcess, eventually
 from tests.support.processes import alive
 from tests.support.service_client import connect
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 Start = Callable[..., ServiceProcess]
 NOTHING: dict[str, Any] = {"tokens": {"key_file": None}}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jwt
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import (
@@ -22,6 +23,9 @@ from tests.support import (
 )
 from tests.support.processes import alive
 from tests.support.service_client import connect
+
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
 
 Start = Callable[..., ServiceProcess]
 TWO = ("--workers", "2")

@@ -16,6 +16,9 @@ from tests.support import RedisServer
 from tests.support.certificates import CertificateAuthority, IssuedCertificate
 from tests.support.in_process import in_process
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def _credentials(
     trusted: CertificateAuthority, client: IssuedCertificate | None = None

@@ -1,6 +1,7 @@
-"""The whole service inside a test's own event loop: real gRPC over a socket, real Redis.
+"""The whole service for one test: real gRPC over a socket, real Redis.
 
-For tests about what calls answer; tests about processes use ``service_process``.
+On ``grpc.aio`` it runs inside the test's own event loop, on the Envoy engine inside an Envoy. For tests
+about what calls answer; tests about processes use ``service_process``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from session_service.app import Service, make_metrics
+from session_service.app import make_metrics
 from session_service.config import Config
+from session_service.config.sections import Engine
 from session_service.domain.service_keys import new_service_key, service_key_digest
 from session_service.serving import running
 from session_service.tokens.keys import new_document
+from tests.support.engines import chosen_engine
+from tests.support.in_envoy import in_envoy
 from tests.support.redis_server import RedisServer
 from tests.support.service_client import PASSWORD, ServiceClient, bearer, connect
 
@@ -29,9 +33,8 @@ ADMIN_KEY = new_service_key()
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnderTest(ServiceClient):
-    """A client of a service in the same event loop, and what is inside of that service."""
+    """A client of a service, and what is inside of that service."""
 
-    service: Service
     registry: CollectorRegistry
     key_document: Mapping[str, Any]
 
@@ -61,14 +64,18 @@ async def in_process(
         "redis": {"connect_timeout": 2.0, **redis},
         "tokens": {"key_file": key_file},
         "admin": {"service_keys": [admin_key]},
-        "server": {"listen": "127.0.0.1:0", "reflection": True, "shutdown_grace": 2},
+        "server": {
+            "engine": chosen_engine(),
+            "listen": "127.0.0.1:0",
+            "reflection": True,
+            "shutdown_grace": 2,
+        },
     }
     for name, values in sections.items():
         raw[name] = {**raw.get(name, {}), **values}
-    registry = CollectorRegistry()
     async with (
-        running(Config.model_validate(raw), make_metrics(registry)) as server,
-        connect(server.address, ADMIN_KEY) as client,
+        _serving(Config.model_validate(raw)) as (address, registry),
+        connect(address, ADMIN_KEY) as client,
     ):
         yield ServiceUnderTest(
             client.address,
@@ -76,7 +83,18 @@ async def in_process(
             client.sessions,
             client.admin_stub,
             client.admin,
-            server.service,
             registry,
             json.loads(key_file.read_text()),
         )
+
+
+@contextlib.asynccontextmanager
+async def _serving(config: Config) -> AsyncIterator[tuple[str, CollectorRegistry]]:
+    """Serve on the engine that is configured; gives the address and the metrics."""
+    if config.server.engine is Engine.ENVOY:
+        async with in_envoy(config) as served:
+            yield served
+        return
+    registry = CollectorRegistry()
+    async with running(config, make_metrics(registry)) as server:
+        yield server.address, registry

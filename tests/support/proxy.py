@@ -28,6 +28,8 @@ class TcpProxy:
         """Hold what the server sends for so many seconds."""
         self.lose_reply_to = b""
         """Break the next connection that asks for this, once the server has answered."""
+        self.requested: list[bytes] | None = None
+        """Set to a list, it gets what the clients send, as it comes."""
         self.connections = 0
         """How many connections there have been."""
         self.port = 0
@@ -78,6 +80,8 @@ class TcpProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
     ) -> None:
         while data := await _receive(reader):
+            if self.requested is not None:
+                self.requested.append(data)
             if self.lose_reply_to and self.lose_reply_to in data:
                 self.lose_reply_to = b""
                 self._doomed.add(client)

@@ -17,6 +17,7 @@ import yaml
 
 from session_service.domain.service_keys import new_service_key, service_key_digest
 from session_service.tokens.keys import new_document
+from tests.support.engines import chosen_engine
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.tether import Tether
 from tests.support.waiting import eventually
@@ -188,7 +189,7 @@ class ServiceProcess:
 
     def _write_files(self, config: Mapping[str, Mapping[str, Any]]) -> None:
         sections: dict[str, dict[str, Any]] = {
-            "server": {"listen": self.address},
+            "server": {"listen": self.address, "engine": chosen_engine()},
             "logging": {"format": "json"},
             "redis": {"data_dir": str(self.data_directory)},
         }

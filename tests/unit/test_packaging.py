@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-embedded.lock"]
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
 PACKAGES = [ROOT / "session_service", ROOT / "client" / "session_api", ROOT / "client" / "session_client"]
 
 
+def _pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
 def _project() -> dict[str, Any]:
-    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project: dict[str, Any] = _pyproject()["project"]
     return project
 
 
@@ -59,18 +63,31 @@ def test_the_locks_satisfy_every_requirement() -> None:
     """Whatever pyproject asks for is in a lock, in a version it accepts."""
     pinned = {canonicalize_name(pin.name): pin.specifier for lock in LOCKS for pin, _ in _pins(lock)}
     project = _project()
-    extras = project["optional-dependencies"].values()
-    for requirement in map(Requirement, chain(project["dependencies"], *extras)):
+    asked = [*project["optional-dependencies"].values(), *_pyproject()["dependency-groups"].values()]
+    for requirement in map(Requirement, chain(project["dependencies"], *asked)):
         version = str(pinned[canonicalize_name(requirement.name)]).removeprefix("==")
         assert requirement.specifier.contains(version), requirement
 
 
 def test_the_locks_agree() -> None:
-    """A package in both locks has the same version in both, so that the second install changes nothing."""
-    first, second = ({pin.name: str(pin.specifier) for pin, _ in _pins(lock)} for lock in LOCKS)
-    both = first.keys() & second.keys()
-    assert both
-    assert {name: first[name] for name in both} == {name: second[name] for name in both}
+    """A package has one version in all locks that name it, so that a second install changes nothing."""
+    versions: dict[str, set[str]] = {}
+    for lock in LOCKS:
+        for pin, _ in _pins(lock):
+            versions.setdefault(pin.name, set()).add(str(pin.specifier))
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_the_build_is_locked() -> None:
+    """What the image builds the wheel with is what the build system asks for."""
+    pyproject = _pyproject()
+    assert pyproject["dependency-groups"]["build"] == pyproject["build-system"]["requires"]
+
+
+def test_the_servers_lock_has_no_tools() -> None:
+    """Nothing of the image's lock is there for developers alone."""
+    names = {pin.name for pin, _ in _pins(ROOT / "requirements-server.lock")}
+    assert not names & {"hatchling", "mypy", "pip", "pytest", "ruff", "setuptools", "uv"}
 
 
 def test_the_client_asks_for_grpc_and_protobuf_only() -> None:

@@ -14,7 +14,7 @@ from session_client import ServiceUnavailable, Tls
 from session_client._channel import OPTIONS, READS, REPEATABLE_CHANGES
 
 from session_service.domain import errors
-from session_service.rpc.engines.grpc_aio import Limits
+from session_service.rpc.engines.grpc_aio import FIXED_OPTIONS
 from tests.support import eventually_async
 from tests.support.certificates import CertificateAuthority, IssuedCertificate
 from tests.support.scripted_service import METHODS, Refused, ScriptedService
@@ -191,7 +191,7 @@ async def test_load_is_spread(open_client: OpenClient) -> None:
 def test_pings_stay_within_what_the_server_allows() -> None:
     """The client's keepalive is slower than the pings a server would count as strikes."""
     client: dict[str, Any] = dict(OPTIONS)
-    server = dict(Limits(1, 1, 1, 1, 1, 1, 1).options())
+    server = dict(FIXED_OPTIONS)
 
     assert client["grpc.keepalive_time_ms"] > server["grpc.http2.min_recv_ping_interval_without_data_ms"]
     assert client["grpc.keepalive_permit_without_calls"] <= server["grpc.keepalive_permit_without_calls"]

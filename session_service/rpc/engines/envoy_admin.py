@@ -1,0 +1,45 @@
+"""Envoy's admin interface, on a unix socket that is this process's alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final
+
+_LIVE_POLL_SECONDS: Final = 0.02
+
+
+class EnvoyAdmin:
+    """Asks Envoy how it is, and to drain.
+
+    Args:
+        socket: where it listens; it may not yet.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def wait_live(self) -> None:
+        """Return when every listener is served."""
+        # Nothing tells when; and a start takes a tenth of a second.
+        while not await self._ok("GET", "/ready"):  # noqa: ASYNC110
+            await asyncio.sleep(_LIVE_POLL_SECONDS)
+
+    async def announce_end(self) -> None:
+        """Have every response ask its client to connect elsewhere (GOAWAY, ``connection: close``)."""
+        await self._ok("POST", "/drain_listeners?graceful&skip_exit")
+
+    async def stop_listening(self) -> None:
+        """Take no more connections; those there are stay."""
+        await self._ok("POST", "/drain_listeners")
+
+    async def _ok(self, method: str, path: str) -> bool:
+        """Whether the answer was 200; ``False`` also while nobody answers."""
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_unix_connection(str(self._socket))
+            with contextlib.closing(writer):
+                writer.write(f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n".encode())
+                answer = await reader.read()
+            return answer.startswith(b"HTTP/1.1 200")
+        return False

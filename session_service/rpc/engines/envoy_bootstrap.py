@@ -1,0 +1,282 @@
+"""Envoy's configuration for a worker: one listener, and Python as its last filter.
+
+What each setting means is in Envoy's API reference (envoy.config.bootstrap.v3 and what it names). The
+values are JSON as it comes out of ``json.dumps``; a bad one keeps Envoy from starting.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from session_service.rpc.engines.limits import (
+    IDLE_SECONDS,
+    KEEPALIVE_SECONDS,
+    KEEPALIVE_TIMEOUT_SECONDS,
+    Limits,
+    ServerTls,
+)
+
+Json = dict[str, Any]
+
+TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
+
+_TYPE: Final = "type.googleapis.com/envoy."
+_CONNECTIONS: Final = "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+_UNIX: Final = "unix:"
+_KIB: Final = 1024
+# Beyond this Envoy itself resets; up to it calls are refused by name. Room for what Envoy adds, too.
+_HEADER_ROOM_KIB: Final = 80
+_LEAST_CONNECTIONS: Final = 100
+_MOST_CONNECTIONS: Final = 20_000
+# What a closing connection, told so, is given to have its last calls begin elsewhere.
+_GOAWAY_SECONDS: Final = 1
+_FLUSH_SECONDS: Final = 30
+_REST_EXPOSED: Final = "grpc-status,grpc-message,grpc-status-details-bin,www-authenticate,retry-after"
+_REST_HEADERS: Final = (
+    "authorization,content-type,x-service-key,x-grpc-web,x-user-agent,grpc-timeout,grpc-accept-encoding"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What one worker's Envoy serves.
+
+    Args:
+        listen: ``host:port`` or ``unix:path``.
+        share_port: let other workers listen on the same port (SO_REUSEPORT).
+        limits: what it bears.
+        tls: its certificate, or ``None`` for clear text.
+        cors_origins: origins whose pages may call it from a browser.
+    """
+
+    listen: str
+    share_port: bool
+    limits: Limits
+    tls: ServerTls | None
+    cors_origins: Sequence[str]
+
+
+def bootstrap(listener: Listener, application: str, admin_socket: Path, *, json_log: bool) -> Json:
+    """The whole configuration of one Envoy.
+
+    Args:
+        listener: what is served.
+        application: ``module:name`` of the ASGI application.
+        admin_socket: where the admin interface listens: a unix socket in a private directory.
+        json_log: whether Envoy's own log lines are JSON, as the service's are.
+    """
+    return {
+        "node": {"id": "session-service", "cluster": "session-service"},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
+        "static_resources": {"listeners": [_listener(listener, application)]},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        **({"application_log_config": {"log_format": {"json_format": _LOG_LINE}}} if json_log else {}),
+    }
+
+
+_LOG_LINE: Final[Json] = {
+    "time": "%Y-%m-%dT%T.%eZ",
+    "level": "%l",
+    "logger": "envoy.%n",
+    "event": "%j",
+}
+
+
+def _listener(listener: Listener, application: str) -> Json:
+    clear = listener.tls is None
+    seconds = f"{listener.limits.handshake_timeout:g}s"
+    chain: Json = {"filters": [_http_manager(listener, application)]}
+    if listener.tls is not None:
+        chain["transport_socket"] = _tls(listener.tls)
+        chain["transport_socket_connect_timeout"] = seconds
+    return {
+        "name": "session-service",
+        "address": _address(listener.listen),
+        "enable_reuse_port": listener.share_port,
+        "per_connection_buffer_limit_bytes": max(1 << 20, 2 * listener.limits.max_message_bytes),
+        # Waits for the first bytes: a connection that says nothing ends with its time for a handshake.
+        "listener_filters": [_filter("listener.http_inspector", "HttpInspector")] if clear else [],
+        "listener_filters_timeout": seconds,
+        "filter_chains": [chain],
+    }
+
+
+def _http_manager(listener: Listener, application: str) -> Json:
+    limits = listener.limits
+    return _filter(
+        "network.http_connection_manager",
+        "HttpConnectionManager",
+        stat_prefix="ingress",
+        generate_request_id=False,
+        server_header_transformation="PASS_THROUGH",
+        # The peer's own address: whose x-forwarded-for is believed is decided by trusted_proxies.
+        use_remote_address=True,
+        skip_xff_append=True,
+        max_request_headers_kb=_HEADER_ROOM_KIB + limits.max_metadata_bytes // _KIB,
+        request_headers_timeout=f"{limits.handshake_timeout:g}s",
+        # Streams may be silent for long, as health's Watch; whether the client lives is asked by pings.
+        stream_idle_timeout="0s",
+        stream_flush_timeout=f"{_FLUSH_SECONDS}s",
+        drain_timeout=f"{_GOAWAY_SECONDS}s",
+        common_http_protocol_options={
+            "idle_timeout": f"{IDLE_SECONDS}s",
+            "max_connection_duration": f"{limits.max_connection_age:g}s",
+            "headers_with_underscores_action": "ALLOW",
+        },
+        http2_protocol_options={
+            "max_concurrent_streams": limits.max_concurrent_streams,
+            "initial_stream_window_size": 1 << 16,
+            "initial_connection_window_size": 1 << 20,
+            "connection_keepalive": {
+                "interval": f"{KEEPALIVE_SECONDS}s",
+                "timeout": f"{KEEPALIVE_TIMEOUT_SECONDS}s",
+            },
+        },
+        route_config={"virtual_hosts": [_virtual_host(listener.cors_origins)]},
+        local_reply_config=_LOCAL_REPLIES,
+        http_filters=_http_filters(limits, application, cors=bool(listener.cors_origins)),
+    )
+
+
+def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]:
+    return [
+        *([_filter("http.cors", "Cors")] if cors else []),
+        _filter("http.grpc_web", "GrpcWeb"),
+        _transcoder(limits),
+        _python(application),
+    ]
+
+
+def _transcoder(limits: Limits) -> Json:
+    """REST, as the protos' ``google.api.http`` annotations bind it."""
+    return _filter(
+        "http.grpc_json_transcoder",
+        "GrpcJsonTranscoder",
+        proto_descriptor=str(files("session_service.rpc").joinpath("session.binpb")),
+        services=list(TRANSCODED_SERVICES),
+        print_options={"preserve_proto_field_names": True, "always_print_primitive_fields": True},
+        convert_grpc_status=True,
+        max_request_body_size=limits.max_message_bytes,
+        max_response_body_size=1 << 22,
+        request_validation_options={"reject_unknown_query_parameters": True},
+    )
+
+
+def _python(application: str) -> Json:
+    """Python inside Envoy: pyvoy's module, which answers every request that comes so far."""
+    module = distribution("pyvoy").locate_file("pyvoy/_pyvoy.abi3.so")
+    settings = json.dumps({"app": application, "interface": "asgi", "lifespan": True})
+    return _filter(
+        "http.dynamic_modules",
+        "DynamicModuleFilter",
+        dynamic_module_config={"module": {"local": {"filename": str(module)}}},
+        filter_name="pyvoy",
+        terminal_filter=True,
+        filter_config={"@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings},
+    )
+
+
+def _virtual_host(cors_origins: Sequence[str]) -> Json:
+    # No route is ever taken: Python answers. A virtual host carries what belongs to all paths.
+    host: Json = {"name": "all", "domains": ["*"], "routes": [_NO_ROUTE]}
+    if cors_origins:
+        policy = {
+            "@type": f"{_TYPE}extensions.filters.http.cors.v3.CorsPolicy",
+            "allow_origin_string_match": [{"exact": origin} for origin in cors_origins],
+            "allow_methods": "GET,POST,DELETE",
+            "allow_headers": _REST_HEADERS,
+            "expose_headers": _REST_EXPOSED,
+            "max_age": "7200",
+        }
+        host["typed_per_filter_config"] = {"envoy.filters.http.cors": policy}
+    return host
+
+
+_NO_ROUTE: Final[Json] = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
+
+
+def _local_reply(status: int, code: int, reason: str) -> Json:
+    """The JSON of what Envoy answers by itself with a status, as google.rpc.Status is printed."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "session.v1"}
+    return {
+        "filter": {
+            "status_code_filter": {
+                "comparison": {
+                    "op": "EQ",
+                    "value": {"default_value": status, "runtime_key": f"none.{status}"},
+                }
+            }
+        },
+        "body_format_override": {
+            "json_format": {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": [info]}
+        },
+    }
+
+
+# Requests that are no calls: Envoy refuses them before Python sees them. To gRPC it answers in gRPC.
+_LOCAL_REPLIES: Final[Json] = {
+    "mappers": [
+        _local_reply(400, 3, "INVALID_ARGUMENT"),
+        _local_reply(413, 8, "INVALID_ARGUMENT"),
+        _local_reply(431, 8, "INVALID_ARGUMENT"),
+        _local_reply(503, 14, "OVERLOADED"),
+    ]
+}
+
+
+def _tls(tls: ServerTls) -> Json:
+    common: Json = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(tls.cert_file.absolute())},
+                "private_key": {"filename": str(tls.key_file.absolute())},
+            }
+        ],
+    }
+    if tls.client_ca_file is not None:
+        common["validation_context"] = {"trusted_ca": {"filename": str(tls.client_ca_file.absolute())}}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common,
+            "require_client_certificate": tls.require_client_certificate,
+        },
+    }
+
+
+def _connection_limit() -> Json:
+    """As many connections as leave half of the process's descriptors for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(_MOST_CONNECTIONS, max(_LEAST_CONNECTIONS, soft // 2))
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"{_TYPE}{_CONNECTIONS}",
+            "max_active_downstream_connections": most,
+        },
+    }
+
+
+def _address(listen: str) -> Json:
+    if listen.startswith(_UNIX):
+        return {"pipe": {"path": str(Path(listen.removeprefix(_UNIX)).absolute())}}
+    host, _, port = listen.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+
+
+def _filter(name: str, message: str, **values: Any) -> Json:
+    """A filter: ``http.cors`` and its message ``Cors``, whose package has the same name."""
+    return {
+        "name": f"envoy.filters.{name}",
+        "typed_config": {"@type": f"{_TYPE}extensions.filters.{name}.v3.{message}", **values},
+    }

@@ -1,0 +1,63 @@
+"""What both engines bear, and the server's certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KEEPALIVE_SECONDS: Final = 60
+KEEPALIVE_TIMEOUT_SECONDS: Final = 20
+IDLE_SECONDS: Final = 900
+"""How long a connection may be without a call."""
+
+# Whoever opens calls and sends no request keeps others out only with so many times the calls that
+# are served at once; each takes some 20 KB until it sends one or its connection comes of age.
+_UNSAID: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, or all of them, may cost the server (ASVS 13.1.2). Spans in seconds.
+
+    Args:
+        max_concurrent_rpcs: calls in hand at once, which ``Boundary`` counts. As many again times
+            ``_UNSAID`` may be open without having sent their request.
+        max_concurrent_streams: calls under way at once on one connection.
+        max_message_bytes: size of a request.
+        max_metadata_bytes: size of a request's metadata.
+        max_connection_age: a connection is asked to reconnect after about this long, so that
+            load spreads after a scale-up.
+        max_connection_age_grace: how long its calls may go on after that.
+        handshake_timeout: how long a connection may take to become one.
+    """
+
+    max_concurrent_rpcs: int
+    max_concurrent_streams: int
+    max_message_bytes: int
+    max_metadata_bytes: int
+    max_connection_age: float
+    max_connection_age_grace: float
+    handshake_timeout: float
+
+    @property
+    def max_open_calls(self) -> int:
+        """Calls that may be open at once, those that have not sent their request included."""
+        return (1 + _UNSAID) * self.max_concurrent_rpcs
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The server's certificate, and whose client certificates it demands (ASVS 12.3.5).
+
+    Args:
+        cert_file: PEM chain, the server's own first.
+        key_file: PEM private key.
+        client_ca_file: PEM roots that client certificates are checked by.
+        require_client_certificate: turn away a client without one.
+    """
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None
+    require_client_certificate: bool
