@@ -20,6 +20,7 @@ from tests.support import RedisServer, ServiceProcess, eventually, redis_binarie
 from tests.support.engines import ENGINES, services_on
 from tests.support.gateway import Gateway, Upstream, envoy_binary
 from tests.support.http1 import Answer
+from tests.support.processes import alive
 from tests.support.tokens import claims_of, forge, unbase64url
 
 IDENTITY: Final = ("x-user-id", "x-username", "x-session-id", "x-user-roles")
@@ -365,7 +366,9 @@ def test_a_restart_under_load(own_stack: Stack, how: str) -> None:
         asker.start()
     try:
         eventually(lambda: seen[good][200] > 20 and seen[ended][401] > 20, timeout=30)
+        workers = own_stack.service.worker_pids
         getattr(own_stack.service, how)()
+        eventually(lambda: not any(alive(pid) for pid in workers), timeout=30)
         eventually(lambda: seen[good][503] and seen[ended][503], timeout=30)
         own_stack.service.start()
         before = seen[good][200], seen[ended][401]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from session_client import SessionClient, Timeouts
 
 from tests.support import LOOPBACK, eventually, free_port, require_tool
 from tests.support.gateway import envoy_binary
@@ -70,12 +69,6 @@ class Launcher:
         pid = self.process.pid
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def token(self) -> str:
-        """The demo user's token, by the client: the printed login is REST, which no engine serves yet."""
-        values = dict(line.split("=", 1) for line in (self.data / "dev.env").read_text().splitlines())
-        with SessionClient(self.service, timeouts=Timeouts(read=30, write=30)) as client:
-            return client.login(values["SESSION_DEMO_USERNAME"], values["SESSION_DEMO_PASSWORD"]).access_token
-
     def close(self) -> None:
         """End it as Ctrl-C does, and what it left behind with it."""
         if self.process.poll() is None:
@@ -99,20 +92,15 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
 
 
 def test_what_it_prints_works(launcher: Launcher) -> None:
-    """Each curl line answers with the status that stands beside it."""
-    curl = require_tool("curl")
-    printed = launcher.printed()
-    lines = re.findall(r"^  (curl -i .+?) +# (\d{3})", printed, re.MULTILINE)
-    assert [status for _, status in lines] == ["401", "200", "200", "403", "200", "200"]
-    environment = os.environ | {"TOKEN": launcher.token(), "PATH": f"{curl.parent}:{os.environ['PATH']}"}
-    for line, status in lines:
-        done = subprocess.run(
-            ["bash", "-c", line],  # noqa: S607 - the reader's own
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
+    """The login gives a token, and each curl line answers with the status that stands beside it."""
+    require_tool("curl")
+    lines = re.findall(r"^  (\S.+)$", launcher.printed().partition("Paste this")[2], re.MULTILINE)
+    login, asked = lines[:2], lines[2:]
+    assert [line.split()[0] for line in lines] == [".", "TOKEN=$(curl", *["curl"] * 6]
+    for line in asked:
+        script = "\n".join([*login, line])
+        done = subprocess.run(["bash", "-ec", script], check=True, capture_output=True, text=True)  # noqa: S607
+        [status] = re.findall(r" # (\d{3}):", line)
         assert done.stdout.startswith(f"HTTP/1.1 {status} "), line
         assert '"root"' not in done.stdout
 
