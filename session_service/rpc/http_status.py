@@ -37,7 +37,9 @@ HTTP_STATUS: Final[dict[grpc.StatusCode, int]] = {
 }
 
 _JSON: Final = ("content-type", "application/json")
-_BAD_TOKEN: Final = (errors.TokenInvalid, errors.TokenExpired, errors.SessionEnded)
+_BAD_TOKEN: Final = frozenset(
+    kind.reason for kind in (errors.TokenInvalid, errors.TokenExpired, errors.SessionEnded)
+)
 
 
 def http_response_of(error: Exception) -> HttpResponse:
@@ -48,22 +50,26 @@ def http_response_of(error: Exception) -> HttpResponse:
     known, code = coded(error)
     number: int = code.value[0]
     body = json.dumps({"code": number, "message": str(known), "reason": known.reason})
-    return HttpResponse(HTTP_STATUS[code], (*_hints(known, code), _JSON), body.encode())
+    retry_after = known.retry_after if isinstance(known, errors.RetryLater) else None
+    return HttpResponse(HTTP_STATUS[code], (*hints(code, known.reason, retry_after), _JSON), body.encode())
 
 
-def _hints(error: errors.SessionServiceError, code: grpc.StatusCode) -> list[tuple[str, str]]:
-    """What helps: which credential is asked for (RFC 6750 §3), or when to try again (RFC 9110 §10.2.3)."""
+def hints(code: grpc.StatusCode | None, reason: str, retry_after: float | None) -> list[tuple[str, str]]:
+    """Headers that help: which credential is asked for (RFC 6750 §3), when to try again (RFC 9110 §10.2.3).
+
+    Args:
+        code: of the failed call.
+        reason: its ``ErrorInfo.reason``; empty where it has none.
+        retry_after: seconds after which trying again makes sense, if it does.
+    """
+    found = []
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return [("www-authenticate", _challenge(error))]
+        # RFC 6750 §3.1: who sent no token is told of no error; a challenge has one parameter at least.
+        bad = reason in _BAD_TOKEN
+        challenge = 'Bearer error="invalid_token"' if bad else 'Bearer realm="session-service"'
+        found.append(("www-authenticate", challenge))
     if code is grpc.StatusCode.PERMISSION_DENIED:
-        return [("www-authenticate", 'Bearer error="insufficient_scope"')]
-    if isinstance(error, errors.RetryLater):
-        return [("retry-after", str(max(1, math.ceil(error.retry_after))))]
-    return []
-
-
-def _challenge(error: errors.SessionServiceError) -> str:
-    """RFC 6750 §3.1: who sent no token is told of no error; a challenge has one parameter at least."""
-    if isinstance(error, _BAD_TOKEN):
-        return 'Bearer error="invalid_token"'
-    return 'Bearer realm="session-service"'
+        found.append(("www-authenticate", 'Bearer error="insufficient_scope"'))
+    if retry_after is not None:
+        found.append(("retry-after", str(max(1, math.ceil(retry_after)))))
+    return found

@@ -349,6 +349,7 @@ def test_a_service_that_is_away_opens_nothing(own_stack: Stack) -> None:
     assert own_stack.get("/open/x").status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_under_load(own_stack: Stack, how: str) -> None:
     """While the service is restarted a good token gets 200 or 503, a bad one 401 or 503, and nothing else."""
