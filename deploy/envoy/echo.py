@@ -4,16 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Final
 
 _END: Final = b"\r\n\r\n"
 
 
 class Echo(asyncio.Protocol):
-    """One connection, kept alive; a request's body is skipped. As much of HTTP/1.1 as a gateway speaks."""
+    """One connection, kept alive; a request's body is skipped. As much of HTTP/1.1 as a gateway speaks.
 
-    def __init__(self) -> None:
+    Args:
+        open_connections: has this one in it as long as it is open.
+    """
+
+    def __init__(self, open_connections: set[asyncio.Transport]) -> None:
+        self._open_connections = open_connections
         self._buffer = b""
         self._skip = 0
 
@@ -21,6 +28,11 @@ class Echo(asyncio.Protocol):
         """Keep what to answer through."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server gives
         self._transport = transport
+        self._open_connections.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Forget it."""
+        self._open_connections.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is whole."""
@@ -53,11 +65,22 @@ class Echo(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve(address: str) -> asyncio.Server:
-    """Listen on ``host:port``.
+@contextlib.asynccontextmanager
+async def serve(address: str) -> AsyncIterator[None]:
+    """Serve on ``host:port`` around a block, and close every connection after it.
 
     Raises:
         OSError: it cannot be listened on.
     """
     host, _, port = address.rpartition(":")
-    return await asyncio.get_running_loop().create_server(Echo, host, int(port))
+    open_connections: set[asyncio.Transport] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Echo(open_connections), host, int(port))
+    try:
+        yield
+    finally:
+        server.close()
+        while open_connections:
+            for connection in open_connections:
+                connection.abort()
+            await asyncio.sleep(0)

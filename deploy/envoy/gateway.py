@@ -89,8 +89,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
-        upstream = await echo.serve(arguments.upstream)
-        stack.callback(upstream.close)
+        await stack.enter_async_context(echo.serve(arguments.upstream))
         served = await stack.enter_async_context(_child(_service_command(), _SETTINGS, quiet=True))
         if (service := await _unless(stopping, _service(served))) is None:
             return 0

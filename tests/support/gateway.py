@@ -38,21 +38,25 @@ class Upstream:
 
     def __init__(self) -> None:
         self.address = f"{LOOPBACK}:{free_port()}"
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="upstream")
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="upstream")
 
     def __enter__(self) -> Self:
         """Listen."""
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(echo.serve(self.address), self._loop).result(_TIMEOUT)
+        assert self._listening.wait(_TIMEOUT), "the upstream does not listen"
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop listening, and end the thread."""
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._done.set)
         self._thread.join()
-        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
+        async with echo.serve(self.address):
+            self._listening.set()
+            await self._done.wait()
 
 
 class Gateway:
