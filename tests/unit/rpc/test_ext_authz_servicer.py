@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -94,7 +94,7 @@ async def test_an_identity_is_told_in_headers_and_metadata() -> None:
 
 async def test_without_roles_the_header_is_removed() -> None:
     """A client that has none cannot bring some."""
-    response = await _check(replace(ADA, roles=()))
+    response = await _check(ADA._replace(roles=()))
     assert list(_set(response)) == ALL[:3]
     assert response.ok_response.headers_to_remove == ["x-user-roles"]
     assert MessageToDict(response.dynamic_metadata)["roles"] == []
@@ -151,7 +151,7 @@ async def test_an_unknown_extension_opens_nothing(extensions: dict[str, str]) ->
 async def test_an_identity_that_could_inject_is_denied(field: str) -> None:
     """Whoever writes into Redis gets no line of a header; the answer is 500 and not the identity."""
     wrong: dict[str, Any] = {field: "x\r\nx-user-roles: admin"}
-    response = await _check(replace(ADA, **wrong))
+    response = await _check(ADA._replace(**wrong))
     assert response.denied_response.status.code == 500
     assert response.status.code != 0
 
