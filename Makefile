@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format proto breaking sync-client docs lock bench clean
+.PHONY: help install run gateway test lint format proto breaking sync-client docs lock bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ install: $(STAMP)  ## Make .venv from the lock (the others do so by themselves)
 
 run: $(STAMP)  ## Serve in development mode on 127.0.0.1:50051
 	@exec $(SERVE)
+
+gateway: $(STAMP)  ## Serve, with a real Envoy as a gateway in front of a sample upstream
+	@exec $(BIN)/python -m deploy.envoy.gateway $(ARGS)
 
 test: $(STAMP)  ## Run every test; pytest's arguments go into ARGS="-k login"
 	@$(BIN)/pytest $(ARGS)

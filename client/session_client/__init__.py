@@ -27,6 +27,7 @@ aware datetimes; exceptions of grpc never get out. What does is one tree::
     ├── RefreshTokenInvalid         log in again
     │   └── RefreshTokenReused      used twice, so stolen: the session was ended
     ├── AdminRequired               no service key and no user with the role ``admin``
+    ├── RoleRequired                a gateway demands a role
     ├── NotFound
     │   ├── SessionNotFound
     │   └── UserNotFound
@@ -59,6 +60,7 @@ from session_client._errors import (
     RefreshTokenInvalid,
     RefreshTokenReused,
     RetryLater,
+    RoleRequired,
     ServiceUnavailable,
     SessionClientError,
     SessionEnded,
@@ -106,6 +108,7 @@ __all__ = [
     "RefreshTokenInvalid",
     "RefreshTokenReused",
     "RetryLater",
+    "RoleRequired",
     "ServiceUnavailable",
     "Session",
     "SessionClient",

@@ -65,6 +65,10 @@ class AdminRequired(SessionClientError):
     """The call needs a service key, or an access token, with the role ``admin``."""
 
 
+class RoleRequired(SessionClientError):
+    """The user lacks a role that a gateway demands; no call of this client is answered so today."""
+
+
 class NotFound(SessionClientError):
     """What the call names does not exist."""
 

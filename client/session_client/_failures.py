@@ -21,6 +21,7 @@ BY_REASON: Final[dict[str, type[errors.SessionClientError]]] = {
     "REFRESH_TOKEN_INVALID": errors.RefreshTokenInvalid,
     "REFRESH_TOKEN_REUSED": errors.RefreshTokenReused,
     "ADMIN_REQUIRED": errors.AdminRequired,
+    "ROLE_REQUIRED": errors.RoleRequired,
     "SESSION_NOT_FOUND": errors.SessionNotFound,
     "USER_NOT_FOUND": errors.UserNotFound,
     "USERNAME_TAKEN": errors.UsernameTaken,

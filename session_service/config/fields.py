@@ -7,6 +7,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from session_service.domain import public_paths
+from session_service.domain.credentials import Credentials
+
 _T = TypeVar("_T")
 _MAX_PORT = 65_535
 # What the API's spans and gRPC's options hold; the latter count spans in milliseconds.
@@ -59,8 +62,21 @@ def _read_items(value: object) -> object:
     return parsed
 
 
+def _read_cookie_name(value: str) -> str:
+    Credentials(value)
+    return value
+
+
+def _read_public_path(value: str) -> str:
+    if wrong := public_paths.problem(value):
+        raise ValueError(wrong)
+    return value
+
+
 Listen = Annotated[str, AfterValidator(_read_listen)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
+CookieName = Annotated[str, AfterValidator(_read_cookie_name)]
+PublicPath = Annotated[str, AfterValidator(_read_public_path)]
 Items = Annotated[tuple[_T, ...], BeforeValidator(_read_items)]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INT32)]

@@ -12,10 +12,12 @@ from pydantic import Field, StringConstraints
 from session_service.config.fields import (
     MAX_INT32,
     Address,
+    CookieName,
     Count,
     Items,
     Listen,
     Positive,
+    PublicPath,
     Seconds,
     Section,
 )
@@ -189,6 +191,25 @@ class AdminSection(Section):
         return tuple(ServiceKey(key.name, key.digest, key.roles) for key in self.service_keys)
 
 
+class AuthzSection(Section):
+    """Deciding for gateways which requests they let through."""
+
+    enabled: bool = Field(
+        default=False,
+        description="whether Envoy's ext_authz and the forward-auth of other gateways are answered",
+    )
+    cookie: CookieName | None = Field(
+        default=None, description="cookie that may carry the access token; none = only the header may"
+    )
+    public_paths: Items[PublicPath] = Field(
+        default=(), description="paths that need no token: `/login`, or `/static/*` for all below `/static/`"
+    )
+    remove_authorization: bool = Field(
+        default=False,
+        description="whether Envoy takes the header with the token off before the server behind it",
+    )
+
+
 class MetricsSection(Section):
     """Prometheus metrics."""
 
@@ -229,6 +250,7 @@ class Config(Section):
     throttling: ThrottlingSection = ThrottlingSection()
     server: ServerSection = ServerSection()
     admin: AdminSection = AdminSection()
+    authz: AuthzSection = AuthzSection()
     metrics: MetricsSection = MetricsSection()
     audit: AuditSection = AuditSection()
     logging: LoggingSection = LoggingSection()

@@ -12,6 +12,7 @@
     │   └── RefreshTokenReused        used a second time: stolen; its session has been ended
     ├── AdminRequired                 a credential without the right
     │   └── AdminCredentialMissing    no credential at all
+    ├── RoleRequired                  a good token whose user lacks the role that a route demands
     ├── SessionNotFound
     ├── UserNotFound
     ├── UsernameTaken
@@ -108,6 +109,13 @@ class AdminCredentialMissing(AdminRequired):
     """An operator's call came with neither a service key nor an access token."""
 
     message = "this call needs metadata 'x-service-key', or an access token with the role 'admin'"
+
+
+class RoleRequired(SessionServiceError):
+    """The token is good, but its user lacks the role (``role``) that a gateway demands for the route."""
+
+    reason = "ROLE_REQUIRED"
+    message = "the user lacks a role that this route needs"
 
 
 class SessionNotFound(SessionServiceError):

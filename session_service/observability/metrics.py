@@ -68,6 +68,27 @@ class CallMetrics:
         return reason if reason in self._reasons else _OTHER
 
 
+class DecisionMetrics:
+    """What gateways were answered; a ``rpc.decisions.DecisionObserver``."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._decisions = Counter(
+            "session_gateway_decisions",
+            "Requests that gateways asked about, by protocol (envoy, http) and outcome: ALLOWED, PUBLIC, or "
+            "the reason of the denial.",
+            ("protocol", "outcome"),
+            registry=registry,
+        )
+        self._bound: dict[tuple[str, str], Counter] = {}
+
+    def decided(self, protocol: str, outcome: str) -> None:
+        """Note a decision; both come from the code and not from a caller."""
+        bound = self._bound.get((protocol, outcome))
+        if bound is None:
+            bound = self._bound[protocol, outcome] = self._decisions.labels(protocol, outcome)
+        bound.inc()
+
+
 class StoreMetrics:
     """Round trips to Redis."""
 
@@ -220,6 +241,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
         self.tallies = Tallies(registry)
         self.calls = CallMetrics(registry, self.tallies, methods)
+        self.decisions = DecisionMetrics(registry)
         self.store = StoreMetrics(registry, self.tallies)
         self.hashing = HashingMetrics(registry)
         self.sweeps = SweepMetrics(registry)

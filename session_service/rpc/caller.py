@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import grpc
 
+from session_service.domain.credentials import bearer
 from session_service.domain.errors import TokenInvalid, TokenMissing
 from session_service.domain.service_keys import ServiceKey, ServiceKeys
 
@@ -30,10 +31,9 @@ def bearer_token(context: Context) -> str:
     values = list(metadata_values(context, _AUTHORIZATION))
     if not values:
         raise TokenMissing
-    scheme, _, token = values[0].partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer":
+    if len(values) > 1:
         raise TokenInvalid
-    return token
+    return bearer(values[0])
 
 
 def metadata_values(context: Context, key: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -16,7 +16,11 @@ from session_api.v1 import (
 
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
+from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
+from session_service.rpc.forward_auth import PATH, ForwardAuth
 from session_service.rpc.health import Health
+from session_service.rpc.http import HttpHandler
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
 
@@ -25,18 +29,29 @@ _SERVICES: Final = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+    external_auth_pb2.DESCRIPTOR.services_by_name["Authorization"],
 )
-SESSION_SERVICE, ADMIN_SERVICE, _, _ = SERVICES = tuple(each.full_name for each in _SERVICES)
+SESSION_SERVICE, ADMIN_SERVICE, *_, AUTHORIZATION = SERVICES = tuple(each.full_name for each in _SERVICES)
 METHODS: Final = tuple(f"/{each.full_name}/{method.name}" for each in _SERVICES for method in each.methods)
 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What is served."""
+    """What is served; neither of the last two where gateways are not answered."""
 
     session: SessionServicer
     admin: AdminServicer
     health: Health
+    authorization: ExtAuthzServicer | None
+    forward_auth: ForwardAuth | None
+
+
+@runtime_checkable
+class Pages(Protocol):
+    """An engine that answers plain HTTP besides gRPC."""
+
+    def add_page(self, path: str, handler: HttpHandler) -> None:
+        """Answer at this path."""
 
 
 def mount(
@@ -55,6 +70,11 @@ def mount(
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
+    if servicers.authorization:
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicers.authorization, boundary)
+    if servicers.forward_auth and isinstance(engine, Pages):
+        engine.add_page(PATH, servicers.forward_auth)
     if reflection:
+        shown = [name for name in SERVICES if name != AUTHORIZATION or servicers.authorization]
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-        register(reflection_servicer(SERVICES), boundary)
+        register(reflection_servicer(shown), boundary)

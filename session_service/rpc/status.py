@@ -30,6 +30,7 @@ CODES: Final[dict[type[errors.SessionServiceError], grpc.StatusCode]] = {
     errors.RefreshTokenReused: grpc.StatusCode.UNAUTHENTICATED,
     errors.AdminRequired: grpc.StatusCode.PERMISSION_DENIED,
     errors.AdminCredentialMissing: grpc.StatusCode.UNAUTHENTICATED,
+    errors.RoleRequired: grpc.StatusCode.PERMISSION_DENIED,
     errors.SessionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.UserNotFound: grpc.StatusCode.NOT_FOUND,
     errors.UsernameTaken: grpc.StatusCode.ALREADY_EXISTS,
@@ -53,13 +54,18 @@ class RpcStatus:
 
 def status_of(error: Exception) -> RpcStatus:
     """The status of an error; anything unforeseen is INTERNAL with a fixed text."""
-    known = error if isinstance(error, errors.SessionServiceError) else errors.SessionServiceError()
-    code = CODES.get(type(known), grpc.StatusCode.INTERNAL)
+    known, code = coded(error)
     message = str(known)
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=message, details=_details(known))
     trailers = ((_DETAILS_KEY, status.SerializeToString()),)
     return RpcStatus(code, known.reason, message, trailers)
+
+
+def coded(error: Exception) -> tuple[errors.SessionServiceError, grpc.StatusCode]:
+    """What a caller may learn of an error, and its code."""
+    known = error if isinstance(error, errors.SessionServiceError) else errors.SessionServiceError()
+    return known, CODES.get(type(known), grpc.StatusCode.INTERNAL)
 
 
 def _details(error: errors.SessionServiceError) -> list[Any]:

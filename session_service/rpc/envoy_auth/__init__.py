@@ -1,0 +1,1 @@
+"""Stubs of Envoy's external authorization, generated from ``protos/envoy`` by ``make proto``."""
