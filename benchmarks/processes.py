@@ -54,8 +54,8 @@ def redis_server(directory: Path, options: Mapping[str, str] = EMBEDDED_OPTIONS)
     directory.mkdir()
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     socket = directory / "redis.sock"
-    with _child([str(redis_server_binary()), *arguments], cwd=directory):
-        _wait_for(lambda: _answers(socket), "redis-server")
+    with child([str(redis_server_binary()), *arguments], cwd=directory):
+        wait_for(lambda: _answers(socket), "redis-server")
         yield socket
 
 
@@ -80,10 +80,10 @@ def server(
     }
     with (
         tempfile.NamedTemporaryFile(dir=config.parent, suffix=".log") as log,
-        _child([sys.executable, *what], env=environ, stderr=log) as process,
+        child([sys.executable, *what], env=environ, stderr=log) as process,
     ):
         path = Path(log.name)
-        _wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, what[-1])
+        wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, what[-1])
         if process.poll() is not None:
             raise BenchmarkError(f"{what[-1]} ended at once:\n{path.read_text()}")
         yield Server(_served(path)[0], process.pid)
@@ -99,6 +99,7 @@ def write_config(directory: Path, socket: Path) -> Path:
         "tokens": {"key_file": str(keys)},
         "server": {"listen": "127.0.0.1:0"},
         "sweep": {"interval": _NEVER},
+        "authz": {"enabled": True},
     }
     config.write_text(yaml.safe_dump(sections))
     return config
@@ -117,14 +118,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def _child(
+def child(
     command: Sequence[str],
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stderr: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command around a block, and end it."""
+    """Run a command around a block, and end it; its standard output goes nowhere."""
     process = subprocess.Popen(  # noqa: S603 - commands are our own
         command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
     )
@@ -139,7 +140,12 @@ def _child(
             process.wait()
 
 
-def _wait_for(condition: Callable[[], bool], name: str) -> None:
+def wait_for(condition: Callable[[], bool], name: str) -> None:
+    """Return when the condition holds.
+
+    Raises:
+        BenchmarkError: it never does; the text names what was waited for.
+    """
     deadline = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > deadline:
