@@ -339,7 +339,7 @@ def test_a_page_of_the_largest_sessions_fits(rest: RestClient) -> None:
 def test_it_is_served_by_http2_too(rest: RestClient) -> None:
     """The same answers by HTTP/2, on the same port."""
     session = rest.open_session()
-    newer = RestClient(rest.address, rest.admin["x-service-key"], http1=False, http2=True)
+    newer = rest.by_http2()
     with newer.http:
         response = newer.call("POST", "/v1/token:verify", token=session["access_token"])
         assert response.http_version == "HTTP/2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -63,14 +63,22 @@ class RestClient:
     """Calls one service as a program without gRPC does.
 
     Args:
-        address: host and port.
-        admin_key: of an operator.
+        service: which one.
+        redis: where its sessions are.
+        **options: of httpx, such as ``http2=True``.
     """
 
-    def __init__(self, address: str, admin_key: str, **options: Any) -> None:
-        self.address = address
-        self.admin = {"x-service-key": admin_key}
-        self.http = httpx.Client(base_url=f"http://{address}", timeout=_TIMEOUT, trust_env=False, **options)
+    def __init__(self, service: ServiceProcess, redis: RedisServer, **options: Any) -> None:
+        self.service = service
+        self.redis = redis
+        self.admin = {"x-service-key": service.admin_key}
+        self.http = httpx.Client(
+            base_url=f"http://{service.address}", timeout=_TIMEOUT, trust_env=False, **options
+        )
+
+    def by_http2(self) -> RestClient:
+        """Another client, that speaks HTTP/2; its ``http`` is to be closed."""
+        return RestClient(self.service, self.redis, http1=False, http2=True)
 
     def call(self, verb: str, path: str, *, token: str = "", **request: Any) -> httpx.Response:
         """Make a request; ``json``, ``content``, ``headers`` and ``params`` as httpx has them."""
@@ -125,21 +133,18 @@ def path_of(template: str, values: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def rest_service(**server: Sequence[str] | int) -> Iterator[RestClient]:
+def rest_service(**sections: Mapping[str, Any]) -> Iterator[RestClient]:
     """A service over a Redis of its own, on the engine that is chosen.
 
     Args:
-        **server: keys of the section ``server``.
+        **sections: of its configuration.
     """
-    with (
-        RedisServer(redis_binaries()[-1]) as redis,
-        ServiceProcess(
-            {
-                "redis": {"url": redis.url, "connect_timeout": 10, "command_timeout": 10},
-                "server": {"cors_origins": [ORIGIN], **server},
-            }
-        ) as service,
-    ):
-        client = RestClient(service.address, service.admin_key)
-        with client.http:
-            yield client
+    with RedisServer(redis_binaries()[-1]) as redis:
+        # A busy machine is not what the tests are about.
+        patient = {"url": redis.url, "connect_timeout": 10, "command_timeout": 10}
+        config: dict[str, Mapping[str, Any]] = {"redis": patient, "server": {"cors_origins": [ORIGIN]}}
+        config |= sections
+        with ServiceProcess(config) as service:
+            client = RestClient(service, redis)
+            with client.http:
+                yield client
