@@ -24,7 +24,7 @@ from session_service.domain.errors import FieldViolation, InvalidArgument, Sessi
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send, send_page
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
-from session_service.rpc.engines.limits import Limits
+from session_service.rpc.engines.limits import REQUEST_SECONDS, Limits
 from session_service.rpc.engines.metadata import Field, seconds_of
 from session_service.rpc.engines.refusals import (
     MalformedError,
@@ -39,8 +39,6 @@ from session_service.rpc.rest import check_query, rest_failure, rest_fields
 from session_service.rpc.status import status_of
 
 _BEAT_SECONDS: Final = 0.05
-# What a request that is no stream may take to arrive.
-_REQUEST_SECONDS: Final = 10.0
 _NO_SUCH_PAGE: Final = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
 _NOT_IN_GRPC: Final = rest_failure(
     415,
@@ -66,7 +64,7 @@ class EnvoyServer:
     def __init__(self, limits: Limits, admin: EnvoyAdmin) -> None:
         self._limits = limits
         self._admin = admin
-        self._patience = round(_REQUEST_SECONDS / _BEAT_SECONDS)
+        self._patience = round(REQUEST_SECONDS / _BEAT_SECONDS)
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._methods: dict[str, _Method] = {}
         self._pages: dict[str, HttpHandler] = {}

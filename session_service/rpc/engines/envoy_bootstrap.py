@@ -20,6 +20,7 @@ from session_service.rpc.engines.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,
+    REQUEST_SECONDS,
     Limits,
     ServerTls,
 )
@@ -158,13 +159,15 @@ _FORGET_TRANSCODING: Final[Json] = {
 def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]:
     return [
         *([_filter("http.cors", "Cors")] if cors else []),
+        # The transcoder itself takes as many bytes as come, and keeps them.
+        _filter("http.buffer", "Buffer", max_request_bytes=limits.max_message_bytes),
         _filter("http.grpc_web", "GrpcWeb"),
-        _transcoder(limits),
+        _transcoder(),
         _python(application),
     ]
 
 
-def _transcoder(limits: Limits) -> Json:
+def _transcoder() -> Json:
     """REST, as the protos' ``google.api.http`` annotations bind it."""
     return _filter(
         "http.grpc_json_transcoder",
@@ -173,7 +176,6 @@ def _transcoder(limits: Limits) -> Json:
         services=list(TRANSCODED_SERVICES),
         print_options={"preserve_proto_field_names": True, "always_print_primitive_fields": True},
         convert_grpc_status=True,
-        max_request_body_size=limits.max_message_bytes,
         max_response_body_size=1 << 22,
         # A body must not overrule the path: whoever stands before may have decided by it.
         request_validation_options={
@@ -198,8 +200,8 @@ def _python(application: str) -> Json:
 
 
 def _virtual_host(cors_origins: Sequence[str]) -> Json:
-    # No route is ever taken: Python answers. A virtual host carries what belongs to all paths.
-    host: Json = {"name": "all", "domains": ["*"], "routes": [_ROUTE]}
+    # No route is ever taken: Python answers. They carry what belongs to all paths.
+    host: Json = {"name": "all", "domains": ["*"], "routes": [_GRPC, _REST]}
     if cors_origins:
         policy = {
             "@type": f"{_TYPE}extensions.filters.http.cors.v3.CorsPolicy",
@@ -214,7 +216,26 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
 
 
 # To a cluster that is not there: beside a direct response CORS is not served (envoyproxy/envoy#8262).
-_ROUTE: Final[Json] = {"match": {"prefix": "/"}, "route": {"cluster": "none"}}
+_NOWHERE: Final[Json] = {"cluster": "none"}
+# Streams may go on for ever; Python sees each message's length before the message.
+_GRPC: Final[Json] = {
+    "match": {
+        "prefix": "/",
+        "headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}],
+    },
+    "route": _NOWHERE,
+    "typed_per_filter_config": {
+        "envoy.filters.http.buffer": {
+            "@type": f"{_TYPE}extensions.filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    },
+}
+# Until the whole request is there: then the transcoder makes a call of gRPC of it.
+_REST: Final[Json] = {
+    "match": {"prefix": "/"},
+    "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
+}
 
 
 def _tls(tls: ServerTls) -> Json:
