@@ -213,6 +213,16 @@ def _shed(client: RestClient, token: str) -> tuple[tuple[int, int, str], str] | 
     return failure(response), response.headers["retry-after"]
 
 
+def test_where_a_caller_is(rest: RestClient) -> None:
+    """The address of the connection, whatever a caller by REST writes of himself."""
+    user = rest.add_user()
+    request = {"username": user["username"], "password": PASSWORD}
+    spoofed = {"x-forwarded-for": "203.0.113.9", "x-envoy-external-address": "203.0.113.9"}
+    found = answer(rest.call("POST", "/v1/login", json=request, headers=spoofed))
+    [session] = answer(rest.call("GET", "/v1/sessions", token=found["access_token"]))["sessions"]
+    assert session["ip_address"] == "127.0.0.1"
+
+
 def test_a_deadline(rest: RestClient) -> None:
     """504 after the time that a caller gives in gRPC's own header field."""
     token = rest.open_session()["access_token"]
