@@ -21,6 +21,7 @@ import redis
 import yaml
 
 from benchmarks.errors import BenchmarkError
+from session_service.config.sections import Engine
 from session_service.storage.embedded import OPTIONS, redis_server_binary
 from session_service.tokens.keys import new_document
 
@@ -32,6 +33,7 @@ STOCK_OPTIONS: Final = {"port": "0", "unixsocket": "redis.sock", "save": "", "lo
 
 SERVICE: Final = ("-m", "session_service.cli", "serve")
 EMPTY_HANDLER: Final = ("-m", "benchmarks.empty_handler")
+EMPTY_ENVOY: Final = ("-m", "benchmarks.empty_envoy")
 
 _PATIENCE: Final = 30.0
 _POLL: Final = 0.02
@@ -58,16 +60,24 @@ def redis_server(directory: Path, options: Mapping[str, str] = EMBEDDED_OPTIONS)
 
 
 @contextmanager
-def server(what: Sequence[str], config: Path, workers: int = 1) -> Iterator[Server]:
+def server(
+    what: Sequence[str], config: Path, workers: int = 1, engine: Engine = Engine.GRPC_AIO
+) -> Iterator[Server]:
     """Run a server of this project; gives it once all its workers serve.
 
     Args:
-        what: ``SERVICE`` or ``EMPTY_HANDLER``.
+        what: ``SERVICE``, ``EMPTY_HANDLER`` or ``EMPTY_ENVOY``.
         config: the file that ``write_config`` made.
         workers: processes on the one port.
+        engine: what the service runs on.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_")}
-    environ = {**kept, "SESSION_CONFIG": str(config), "SESSION_SERVER__WORKERS": str(workers)}
+    environ = {
+        **kept,
+        "SESSION_CONFIG": str(config),
+        "SESSION_SERVER__WORKERS": str(workers),
+        "SESSION_SERVER__ENGINE": engine.value,
+    }
     with (
         tempfile.NamedTemporaryFile(dir=config.parent, suffix=".log") as log,
         _child([sys.executable, *what], env=environ, stderr=log) as process,
@@ -95,13 +105,15 @@ def write_config(directory: Path, socket: Path) -> Path:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used up to now, in user mode and in the kernel, all its threads."""
+    """CPU time that a process and its children have used up to now, in user mode and in the kernel."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError as error:
         raise BenchmarkError("CPU time is read from /proc: run the benchmarks on Linux") from error
     fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 @contextmanager

@@ -150,14 +150,17 @@ class EnvoyWorker:
         config: the whole configuration.
         directory: private, for its files; new, and its own.
         share_port: let other workers listen on the same port.
+        application: what Envoy runs, ``module:name``.
     """
 
-    def __init__(self, config: Config, directory: Path, *, share_port: bool) -> None:
+    def __init__(
+        self, config: Config, directory: Path, *, share_port: bool, application: str = APPLICATION
+    ) -> None:
         directory.mkdir(mode=0o700)
         admin_socket, bootstrap_file = directory / "admin.sock", directory / "envoy.json"
         server, log = config.server, config.logging
         listener = Listener(server.listen, share_port, limits(config), tls(config), server.cors_origins)
-        envoy = bootstrap(listener, APPLICATION, admin_socket, json_log=log.format == "json")
+        envoy = bootstrap(listener, application, admin_socket, json_log=log.format == "json")
         bootstrap_file.write_text(json.dumps(envoy))
         self._connection, inside = multiprocessing.Pipe()
         with inside:
@@ -221,6 +224,11 @@ class EnvoyWorker:
         """Wait until it has ended, and kill it after so long."""
         self._end_within(seconds)
         self._connection.close()
+
+    def end(self) -> None:
+        """End it at once, whatever is in flight."""
+        self._process.terminate()
+        self.join(_ENDING_SECONDS)
 
     def _end_within(self, seconds: float) -> None:
         try:

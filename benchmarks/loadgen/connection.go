@@ -32,6 +32,13 @@ type call struct {
 	message string
 }
 
+// A target is what is called.
+type target struct {
+	address string
+	path    string // of a gRPC method, /service/method
+	http    string // HTTP method; empty = gRPC
+}
+
 // A waiting message is to be sent on its stream.
 type waiting struct {
 	id   uint32
@@ -49,19 +56,19 @@ type connection struct {
 	block   bytes.Buffer // what fields writes to
 	decoder *hpack.Decoder
 
-	authority, method string
-	nextStream        uint32
-	calls             map[uint32]*call
-	ending            *call     // whose header fields are being decoded
-	waiting           []waiting // begun, their messages held back by the server's window
-	window            int       // bytes that the server will still take
-	received          uint32    // bytes since the last top-up
-	outcome           outcome
+	target     target
+	nextStream uint32
+	calls      map[uint32]*call
+	ending     *call     // whose header fields are being decoded
+	waiting    []waiting // begun, their messages held back by the server's window
+	window     int       // bytes that the server will still take
+	received   uint32    // bytes since the last top-up
+	outcome    outcome
 }
 
 // dial opens a connection with prior knowledge of HTTP/2 (RFC 9113 §3.3).
-func dial(address, method string) (*connection, error) {
-	socket, err := net.DialTimeout("tcp", address, patience)
+func dial(what target) (*connection, error) {
+	socket, err := net.DialTimeout("tcp", what.address, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +76,7 @@ func dial(address, method string) (*connection, error) {
 		socket:     socket,
 		reader:     bufio.NewReaderSize(socket, 1<<16),
 		writer:     bufio.NewWriterSize(socket, 1<<16),
-		authority:  address,
-		method:     method,
+		target:     what,
 		nextStream: 1,
 		calls:      map[uint32]*call{},
 		window:     65_535, // RFC 9113 §6.9.2
@@ -136,8 +142,9 @@ func (c *connection) begin(work *workload) error {
 		StreamID:      id,
 		BlockFragment: c.header(next.bearer),
 		EndHeaders:    true,
+		EndStream:     len(next.message) == 0,
 	})
-	if err != nil {
+	if err != nil || len(next.message) == 0 {
 		return err
 	}
 	return c.send(id, next)
@@ -146,13 +153,17 @@ func (c *connection) begin(work *workload) error {
 // header encodes as gRPC's own clients do: what all calls share gets into the table, a token never.
 func (c *connection) header(bearer string) []byte {
 	c.block.Reset()
+	method, contentType := "POST", "application/grpc"
+	if c.target.http != "" {
+		method, contentType = c.target.http, "application/json"
+	}
 	for _, field := range [...]hpack.HeaderField{
-		{Name: ":method", Value: "POST"},
+		{Name: ":method", Value: method},
 		{Name: ":scheme", Value: "http"},
-		{Name: ":path", Value: c.method},
-		{Name: ":authority", Value: c.authority},
+		{Name: ":path", Value: c.target.path},
+		{Name: ":authority", Value: c.target.address},
 		{Name: "te", Value: "trailers"},
-		{Name: "content-type", Value: "application/grpc"},
+		{Name: "content-type", Value: contentType},
 		{Name: "user-agent", Value: "loadgen"},
 	} {
 		c.fields.WriteField(field) // into a buffer, which takes everything
@@ -193,7 +204,7 @@ func (c *connection) take(frame http2.Frame, work *workload) error {
 	case *http2.HeadersFrame:
 		return c.takeHeaders(frame, work)
 	case *http2.DataFrame:
-		return c.takeData(frame)
+		return c.takeData(frame, work)
 	case *http2.RSTStreamFrame:
 		if reset := c.calls[frame.StreamID]; reset != nil {
 			reset.status = frame.ErrCode.String()
@@ -236,19 +247,30 @@ func (c *connection) takeHeaders(frame *http2.HeadersFrame, work *workload) erro
 	return nil
 }
 
-func (c *connection) takeData(frame *http2.DataFrame) error {
+func (c *connection) takeData(frame *http2.DataFrame, work *workload) error {
 	c.received += frame.Length
-	if c.received < topUp {
-		return nil
+	if c.received >= topUp {
+		received := c.received
+		c.received = 0
+		if err := c.framer.WriteWindowUpdate(0, received); err != nil {
+			return err
+		}
 	}
-	received := c.received
-	c.received = 0
-	return c.framer.WriteWindowUpdate(0, received)
+	if frame.StreamEnded() {
+		return c.end(frame.StreamID, work)
+	}
+	return nil
 }
 
 // note is told of each header field as it is decoded.
 func (c *connection) note(field hpack.HeaderField) {
 	switch field.Name {
+	case ":status":
+		if c.target.http != "" && field.Value == "200" {
+			c.ending.status = "0"
+		} else if field.Value != "200" {
+			c.ending.status = "HTTP " + field.Value
+		}
 	case "grpc-status":
 		c.ending.status = field.Value
 	case "grpc-message":

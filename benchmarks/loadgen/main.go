@@ -1,4 +1,4 @@
-// Loadgen puts load on one unary gRPC method and says how it fared.
+// Loadgen puts load on one unary gRPC method, or on one HTTP path, and says how it fared.
 //
 // It keeps a fixed number of calls in flight (a closed loop), each with the next request of a file,
 // and speaks HTTP/2 frames itself, so that it takes a small part of a core and leaves the rest of a
@@ -31,6 +31,7 @@ type report struct {
 func main() {
 	address := flag.String("address", "", "host:port of the server, plaintext HTTP/2")
 	method := flag.String("method", "", "full name, as /session.v1.SessionService/VerifyToken")
+	plain := flag.String("http", "", "HTTP method, such as GET: -method is a path then, and messages are JSON; empty = gRPC")
 	path := flag.String("requests", "", "file of requests, one a line: bearer token or empty, tab, message in base64")
 	connections := flag.Int("connections", 4, "connections, among which the calls in flight are spread")
 	inFlight := flag.Int("in-flight", 64, "calls in flight")
@@ -40,12 +41,12 @@ func main() {
 
 	// One thread is enough for any number of calls that two cores can serve.
 	runtime.GOMAXPROCS(1)
-	requests, err := readRequests(*path)
+	requests, err := readRequests(*path, *plain == "")
 	if err != nil {
 		fail(err)
 	}
 	work := &workload{requests: requests, calls: *calls, limit: time.Duration(*seconds * float64(time.Second))}
-	outcomes, took, err := run(work, *address, *method, *connections, *inFlight)
+	outcomes, took, err := run(work, target{*address, *method, *plain}, *connections, *inFlight)
 	if err != nil {
 		fail(err)
 	}
@@ -55,11 +56,11 @@ func main() {
 }
 
 // run makes all calls, over as many connections at once, and takes the time from the first call on.
-func run(work *workload, address, method string, count, inFlight int) ([]outcome, time.Duration, error) {
+func run(work *workload, what target, count, inFlight int) ([]outcome, time.Duration, error) {
 	count = min(count, inFlight)
 	open := make([]*connection, count)
 	for i := range open {
-		dialled, err := dial(address, method)
+		dialled, err := dial(what)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -17,11 +17,11 @@ const longestMessage = 16_384 - 5
 // A request is what one call sends.
 type request struct {
 	bearer  string // for the metadata authorization; empty = none
-	message []byte // as gRPC frames it: a flag, a length of four bytes, the protobuf message
+	message []byte // of gRPC as it is framed: a flag, a length of four bytes, the protobuf message
 }
 
 // readRequests reads a file of requests, one a line: bearer token or empty, tab, message in base64.
-func readRequests(path string) ([]request, error) {
+func readRequests(path string, framed bool) ([]request, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -35,8 +35,11 @@ func readRequests(path string) ([]request, error) {
 		if !found || err != nil || len(message) > longestMessage {
 			return nil, fmt.Errorf("%s:%d: not a request, or a long one", path, len(requests)+1)
 		}
-		framed := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
-		requests = append(requests, request{string(token), append(framed, message...)})
+		if framed {
+			prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
+			message = append(prefix, message...)
+		}
+		requests = append(requests, request{string(token), message})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err

@@ -58,13 +58,13 @@ class TokenCheck:
         if touch_due(self._policy, int(self._clock() * 1000), live.last_active_ms):
             await self._touch(claims)
         return Identity(
-            user_id=claims.user_id,
-            session_id=claims.session_id,
-            username=live.username,
-            roles=live.roles,
-            token_expires_at=claims.expires_at,
-            last_active_ms=live.last_active_ms,
-            session_expires_ms=live.expires_ms,
+            claims.user_id,
+            claims.session_id,
+            live.username,
+            live.roles,
+            claims.expires_at,
+            live.last_active_ms,
+            live.expires_ms,
         )
 
     async def _touch(self, claims: AccessClaims) -> None:

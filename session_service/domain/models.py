@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,11 @@ class RefreshClaims:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class LiveState:
+class LiveState(NamedTuple):
     """What the store says of a session and one of its access tokens, read at one moment.
+
+    A named tuple, as ``Identity`` is: one is made at every check, and a frozen dataclass takes four times
+    as long to make.
 
     ``token_session_id`` is what the token's own key names: ``None`` where that key is gone.
     """
@@ -83,8 +86,7 @@ class LiveState:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Who a checked token stands for: the answer of a successful check."""
 
     user_id: str

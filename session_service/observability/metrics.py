@@ -1,6 +1,6 @@
 """What is counted and timed, as objects that the other packages call as their observers.
 
-Children are bound once, so that an observation costs about a microsecond. Every label has a fixed
+Children are bound once, and what every call observes is tallied (``tallies``). Every label has a fixed
 set of values: no caller can add a series.
 """
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from session_service.domain.events import Action, AuditEvent
 from session_service.domain.models import Stats, SweepReport
+from session_service.observability.tallies import Tallies, Tally
 
 _OTHER = "other"
 _CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -26,10 +27,12 @@ class CallMetrics:
 
     Args:
         registry: where they are collected.
+        tallies: what keeps them.
         methods: full names (``/session.v1.SessionService/Login``); any other counts as ``other``.
     """
 
-    def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies, methods: Collection[str]) -> None:
+        self._tallies = tallies
         self._calls = Histogram(
             "session_rpc_duration_seconds",
             "Duration of RPCs by method and reason; _count is how many.",
@@ -39,7 +42,8 @@ class CallMetrics:
         )
         self._methods = frozenset(methods)
         self._reasons: set[str] = set()
-        self._bound: dict[tuple[str, str], Histogram] = {}
+        self._series: dict[tuple[str, str], Tally] = {}
+        self._bound: dict[tuple[str, str], Tally] = {}
 
     def call_ended(self, method: str, reason: str, seconds: float) -> None:
         """Note a call that took so many seconds."""
@@ -48,9 +52,12 @@ class CallMetrics:
             bound = self._bind(method, reason)
         bound.observe(seconds)
 
-    def _bind(self, method: str, reason: str) -> Histogram:
+    def _bind(self, method: str, reason: str) -> Tally:
         known = method in self._methods
-        bound = self._calls.labels(method.removeprefix("/") if known else _OTHER, self._limited(reason))
+        labels = (method.removeprefix("/") if known else _OTHER, self._limited(reason))
+        bound = self._series.get(labels)
+        if bound is None:
+            bound = self._series[labels] = self._tallies.tally(self._calls.labels(*labels), _CALL_BUCKETS)
         if known:
             self._bound[method, reason] = bound
         return bound
@@ -64,8 +71,8 @@ class CallMetrics:
 class StoreMetrics:
     """Round trips to Redis."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._trips = Histogram(
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies) -> None:
+        trips = Histogram(
             "session_redis_round_trip_seconds",
             "Round trips to Redis by kind: read or script.",
             ("kind",),
@@ -75,7 +82,8 @@ class StoreMetrics:
         faults = Counter(
             "session_redis_faults", "Round trips that Redis did not answer.", ("kind",), registry=registry
         )
-        self._read, self._script = self._trips.labels("read"), self._trips.labels("script")
+        self._read = tallies.tally(trips.labels("read"), _STORE_BUCKETS)
+        self._script = tallies.tally(trips.labels("script"), _STORE_BUCKETS)
         self._read_fault, self._script_fault = faults.labels("read"), faults.labels("script")
 
     def read(self, seconds: float) -> None:
@@ -210,8 +218,9 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
-        self.calls = CallMetrics(registry, methods)
-        self.store = StoreMetrics(registry)
+        self.tallies = Tallies(registry)
+        self.calls = CallMetrics(registry, self.tallies, methods)
+        self.store = StoreMetrics(registry, self.tallies)
         self.hashing = HashingMetrics(registry)
         self.sweeps = SweepMetrics(registry)
         self.events = EventMetrics(registry)

@@ -79,9 +79,16 @@ def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenRespo
     )
     # Set in place: a submessage that is passed in is serialised and parsed to copy it.
     message.token_expire_time.seconds = identity.token_expires_at
-    message.session_expire_time.FromMilliseconds(identity.session_expires_ms)
-    message.last_active_time.FromMilliseconds(identity.last_active_ms)
+    _set(message.session_expire_time, identity.session_expires_ms)
+    _set(message.last_active_time, identity.last_active_ms)
     return message
+
+
+def _set(timestamp: Timestamp, milliseconds: int) -> None:
+    # As FromMilliseconds, which takes twice as long.
+    seconds, rest = divmod(milliseconds, 1000)
+    timestamp.seconds = seconds
+    timestamp.nanos = rest * 1_000_000
 
 
 def login_message(logged_in: LoggedIn) -> session_service_pb2.LoginResponse:

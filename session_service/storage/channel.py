@@ -86,8 +86,8 @@ class ReadChannel:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def read(self, commands: tuple[Command, ...]) -> list[Any]:
-        """Run read-only commands in one round trip.
+    def read(self, commands: tuple[Command, ...]) -> Awaitable[list[Any]]:
+        """Run read-only commands in one round trip; to be awaited at once.
 
         Raises:
             StoreUnavailable: not connected, or the connection was lost before the last reply.
@@ -95,8 +95,8 @@ class ReadChannel:
         """
         link = self._link
         if link is None or link.lost.done():
-            link = await self._next_link()
-        return await link.send(commands)
+            return self._read_later(commands)
+        return link.send(commands)
 
     async def answers(self) -> bool:
         """Whether the primary answers, for health; costs it nothing and ends with the time-out."""
@@ -105,6 +105,10 @@ class ReadChannel:
         except (StoreUnavailable, FailedReplies):
             return False
         return True
+
+    async def _read_later(self, commands: tuple[Command, ...]) -> list[Any]:
+        link = await self._next_link()
+        return await link.send(commands)
 
     async def _next_link(self) -> Link:
         await asyncio.wait({self._attempt}, timeout=_PATIENCE)

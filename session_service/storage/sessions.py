@@ -71,11 +71,11 @@ class RedisSessionReader:
         if expires is None:
             return None
         return LiveState(
-            token_session_id=None if owner is None else owner.decode(),
-            username=codec.text(username),
-            roles=codec.decode_roles(roles),
-            last_active_ms=int(active),
-            expires_ms=int(expires),
+            None if owner is None else owner.decode(),
+            codec.text(username),
+            codec.decode_roles(roles),
+            int(active),
+            int(expires),
         )
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
-from session_service.rpc.engines.framing import Frames, framed
+from session_service.rpc.engines.framing import Frames, framed, only_plain_message
 from session_service.rpc.engines.metadata import Field, Pair, encoded_message, fields_of, metadata_of
 from session_service.rpc.engines.refusals import MalformedError
 from session_service.rpc.http import HttpResponse
@@ -58,6 +58,7 @@ class EnvoyCall:
     _beats = 0
     _started = False
     _read_to_end = False
+    _pieces: Frames | None = None
     _takes_stream = False
     _initial: Sequence[Pair] = ()
     _trailing: Sequence[Pair] = ()
@@ -77,7 +78,8 @@ class EnvoyCall:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._frames = Frames(fields.get(b"grpc-encoding", b"").decode("latin-1"), limit)
+        self._fields = fields
+        self._limit = limit
         self._task = asyncio.current_task()
 
     # -- what the engine does with a call
@@ -89,6 +91,12 @@ class EnvoyCall:
             CancelledError: the client left before it was there.
             MalformedError: there is none, or more than one, or it is cut off; and as ``Frames.next``.
         """
+        body = await self._next_piece()
+        if self._read_to_end:
+            message = only_plain_message(body, self._limit)
+            if message is not None:
+                return message
+        self._frames.take(body)
         message = await self.next_message()
         if message is None:
             raise MalformedError("request", "the request holds no message")
@@ -103,17 +111,13 @@ class EnvoyCall:
             CancelledError: the client left before it was there.
             MalformedError: the request ends within a message; and as ``Frames.next``.
         """
-        while (message := self._frames.next()) is None:
+        frames = self._frames
+        while (message := frames.next()) is None:
             if self._read_to_end:
-                if self._frames.empty:
+                if frames.empty:
                     return None
                 raise MalformedError("request", "the request ends within a message")
-            event = await self._receive()
-            body = event.get("body")
-            if body is None:
-                self._leave()
-            self._read_to_end = not event.get("more_body")
-            self._frames.take(body)
+            frames.take(await self._next_piece())
         return message
 
     def speak(
@@ -303,6 +307,23 @@ class EnvoyCall:
         """Ignored, since none is compressed."""
 
     # --
+
+    @property
+    def _frames(self) -> Frames:
+        """What pieces of the request are put together in."""
+        if self._pieces is None:
+            encoding = self._fields.get(b"grpc-encoding", b"").decode("latin-1")
+            self._pieces = Frames(encoding, self._limit)
+        return self._pieces
+
+    async def _next_piece(self) -> bytes:
+        """The next bytes of the request, however they were cut."""
+        event = await self._receive()
+        body: bytes | None = event.get("body")
+        if body is None:
+            self._leave()
+        self._read_to_end = not event.get("more_body")
+        return body
 
     async def _start(self) -> None:
         if self._started:

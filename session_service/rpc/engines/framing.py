@@ -25,6 +25,17 @@ def framed(message: bytes) -> bytes:
     return _PREFIX.pack(0, len(message)) + message
 
 
+def only_plain_message(body: bytes, limit: int) -> bytes | None:
+    """The message of bytes that are one frame, whole, within the limit and not compressed; else ``None``.
+
+    Nearly every request is that. What is wrong with another, or how to read it, ``Frames`` knows.
+    """
+    size = len(body) - _PREFIX_SIZE
+    if 0 <= size <= limit and _PREFIX.unpack_from(body) == (0, size):
+        return body[_PREFIX_SIZE:]
+    return None
+
+
 class Frames:
     """Takes bytes as they come and gives the messages in them.
 

@@ -94,7 +94,7 @@ async def test_a_good_token_of_a_live_session_is_an_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    "live", [None, replace(LIVE, token_session_id=None), replace(LIVE, token_session_id="s-2")]
+    "live", [None, LIVE._replace(token_session_id=None), LIVE._replace(token_session_id="s-2")]
 )
 async def test_without_its_session_or_its_own_key_a_token_is_ended(live: LiveState | None) -> None:
     """No session, no key of the token, or one that names another session: SESSION_ENDED (I1)."""
@@ -111,7 +111,7 @@ async def test_a_token_that_the_store_let_lapse_a_moment_early_has_expired(
     """Near its ``exp`` a missing token key means expiry by Redis's clock: refresh, not log in."""
     tokens = Tokens(replace(CLAIMS, expires_at=NOW + left))
     with pytest.raises(error):
-        await _check(Store(replace(LIVE, token_session_id=None)), tokens).check("good")
+        await _check(Store(LIVE._replace(token_session_id=None)), tokens).check("good")
 
 
 async def test_a_bad_token_never_reaches_the_store() -> None:
@@ -132,14 +132,14 @@ async def test_a_store_fault_is_neither_yes_nor_no() -> None:
 @pytest.mark.parametrize(("ago", "touches"), [(59_999, 0), (60_000, 1)])
 async def test_activity_is_written_once_per_interval(ago: int, touches: int) -> None:
     """A session is touched when its activity is as old as the interval."""
-    store = Store(replace(LIVE, last_active_ms=NOW * 1000 - ago))
+    store = Store(LIVE._replace(last_active_ms=NOW * 1000 - ago))
     await _check(store).check("good")
     assert len(store.touched) == touches
 
 
 async def test_a_refused_token_touches_nothing() -> None:
     """A check that fails is no activity."""
-    store = Store(replace(LIVE, token_session_id=None, last_active_ms=0))
+    store = Store(LIVE._replace(token_session_id=None, last_active_ms=0))
     with pytest.raises(SessionEnded):
         await _check(store).check("good")
     assert not store.touched
@@ -147,7 +147,7 @@ async def test_a_refused_token_touches_nothing() -> None:
 
 async def test_checks_at_once_note_the_activity_once() -> None:
     """While one touch is under way, other checks of the session do not wait for another."""
-    store = SlowStore(replace(LIVE, last_active_ms=0))
+    store = SlowStore(LIVE._replace(last_active_ms=0))
     check = _check(store)
     first = asyncio.create_task(check.check("good"))
     await store.touching.wait()
@@ -162,7 +162,7 @@ async def test_checks_at_once_note_the_activity_once() -> None:
 
 async def test_a_touch_that_fails_leaves_the_answer() -> None:
     """Activity that cannot be noted is no reason to doubt the session, and is tried again."""
-    store = SlowStore(replace(LIVE, last_active_ms=0), gate_fault=StoreUnavailable())
+    store = SlowStore(LIVE._replace(last_active_ms=0), gate_fault=StoreUnavailable())
     store.gate.set()
     check = _check(store)
     for _ in range(2):

@@ -29,6 +29,7 @@ from session_service.domain.models import Stats
 from session_service.observability.metrics import Metrics
 metrics = Metrics(CollectorRegistry(), ["/s/M"])
 metrics.calls.call_ended("/s/M", "OK", 0.25)
+metrics.tallies.flush()
 metrics.hashing.queued(3)
 metrics.store_up.set(1)
 metrics.sweeps.counted(Stats(active_sessions=7, users=2, counted_ms=1, created_sessions=0, ended_sessions=0))
