@@ -231,7 +231,7 @@ _GRPC: Final[Json] = {
         }
     },
 }
-# Until the whole request is there: then the transcoder makes a call of gRPC of it.
+# Whoever calls by REST names no deadline: from the first byte to the answer a call has this long.
 _REST: Final[Json] = {
     "match": {"prefix": "/"},
     "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},

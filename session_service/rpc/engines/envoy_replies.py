@@ -67,7 +67,7 @@ LOCAL_REPLIES: Final[Json] = {
         _reply(431, grpc.StatusCode.RESOURCE_EXHAUSTED, message="the header fields are larger than allowed"),
         _reply(500, grpc.StatusCode.INTERNAL, "INTERNAL", "internal error"),
         _reply(503, grpc.StatusCode.UNAVAILABLE),
-        _reply(504, grpc.StatusCode.DEADLINE_EXCEEDED),
+        _reply(504, grpc.StatusCode.DEADLINE_EXCEEDED, message="the call was not answered in time"),
     ],
     "body_format": _body(grpc.StatusCode.UNKNOWN, "", _WHAT_ENVOY_SAYS),
 }
