@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,6 +16,9 @@ _MAX_PORT = 65_535
 # What the API's spans and gRPC's options hold; the latter count spans in milliseconds.
 MAX_INT32 = 2**31 - 1
 _MAX_SECONDS = MAX_INT32 // 1000
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+# Which browsers leave out of an origin.
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Section(BaseModel):
@@ -49,6 +53,15 @@ def _read_listen(value: str) -> str:
     return str(_read_host_port(value))
 
 
+def _read_origin(value: str) -> str:
+    """An origin as browsers write it (RFC 6454 §6.2)."""
+    found = _ORIGIN.fullmatch(value.lower())
+    if found is None or int(found[3] or 0) > _MAX_PORT:
+        raise ValueError("must be an origin, scheme://host or scheme://host:port: no path, no *")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
+
+
 def _read_items(value: object) -> object:
     """A list as it is, or from one text: JSON, or items between commas (for the environment)."""
     if not isinstance(value, str):
@@ -74,6 +87,7 @@ def _read_public_path(value: str) -> str:
 
 
 Listen = Annotated[str, AfterValidator(_read_listen)]
+Origin = Annotated[str, AfterValidator(_read_origin)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
 CookieName = Annotated[str, AfterValidator(_read_cookie_name)]
 PublicPath = Annotated[str, AfterValidator(_read_public_path)]

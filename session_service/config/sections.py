@@ -16,6 +16,7 @@ from session_service.config.fields import (
     Count,
     Items,
     Listen,
+    Origin,
     Positive,
     PublicPath,
     Seconds,
@@ -161,8 +162,9 @@ class ServerSection(Section):
     trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
         default=(), description="networks whose x-forwarded-for is believed"
     )
-    cors_origins: Items[str] = Field(
-        default=(), description="origins whose pages may call the service from a browser (Envoy engine)"
+    cors_origins: Items[Origin] = Field(
+        default=(),
+        description="origins, scheme://host[:port], whose pages may call from a browser (Envoy engine)",
     )
     reflection: bool = Field(
         default=False, description="whether gRPC reflection is served; --dev turns it on"

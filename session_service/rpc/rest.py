@@ -1,22 +1,48 @@
-"""What a failed call says in HTTP besides, to callers that came by REST."""
+"""What a failed call says in HTTP, to callers that came by REST."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import parse_qsl
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from session_service.rpc.engines.refusals import MalformedError
+from session_service.rpc.http import HttpResponse
 from session_service.rpc.http_status import hints
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+
+_IN_QUERY: Final = frozenset({"page_size", "page_token", "pageSize", "pageToken"})
+
+
+def check_query(method: str, path: str) -> None:
+    """See that a query says no more than which page is asked for.
+
+    The transcoder lets a query set any field: one that the path sets, so that another user is deleted than
+    the one that a gateway saw in the path; or a password, which then is in the logs of all that lies between.
+
+    Args:
+        method: of HTTP.
+        path: with the query.
+
+    Raises:
+        MalformedError: it says more.
+    """
+    query = path.partition("?")[2]
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    if names and (method != "GET" or not names <= _IN_QUERY):
+        text = "may hold page_size and page_token, of GET; the rest belongs into the path or the body"
+        raise MalformedError("query", text)
 
 
 def rest_fields(
     code: grpc.StatusCode | None, trailing: Sequence[tuple[str, str | bytes]]
 ) -> list[tuple[bytes, bytes]]:
-    """``www-authenticate`` where a token is missing, bad or not enough, ``retry-after`` where waiting helps.
+    """The header fields of a call that Envoy's transcoder answers.
 
     Args:
         code: the call's status.
@@ -31,3 +57,16 @@ def rest_fields(
                 if detail.Unpack(retry):
                     retry_after = retry.retry_delay.ToMilliseconds() / 1000
     return [(name.encode(), value.encode()) for name, value in hints(code, info.reason, retry_after)]
+
+
+def rest_failure(status: int, code: grpc.StatusCode, message: str) -> HttpResponse:
+    """An answer where the transcoder makes none: a ``google.rpc.Status`` as it would print it.
+
+    Args:
+        status: of HTTP.
+        code: of gRPC.
+        message: told to the caller.
+    """
+    number: int = code.value[0]
+    body = json.dumps({"code": number, "message": message, "details": []}, separators=(",", ":"))
+    return HttpResponse(status, (("content-type", "application/json"),), body.encode())

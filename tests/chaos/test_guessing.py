@@ -104,6 +104,32 @@ async def test_one_address_cannot_try_many_accounts(one_redis: RedisServer, serv
     assert await outcome(attempt(service, "wrong", address=HOME)) == WRONG
 
 
+@pytest.mark.parametrize(
+    "name", ["x-forwarded-for", "x-envoy-external-address", "x-real-ip", "forwarded", "true-client-ip"]
+)
+async def test_nobody_says_for_himself_where_he_is(one_redis: RedisServer, serve: Serve, name: str) -> None:
+    """Unless a proxy is trusted, a caller is one address for throttling whatever he writes of himself."""
+    service = await serve(patient_with(one_redis), throttling=POLICY | {"per_address": LIMIT})
+    told = []
+    for number in range(LIMIT + 1):
+        request = pb.LoginRequest(username=f"user-{number}", password="wrong")
+        metadata = ((name, f"203.0.113.{number}"), (name, f"198.51.100.{number}"))
+        told.append(await outcome(service.sessions.Login(request, metadata=metadata)))
+    assert told == [WRONG] * LIMIT + [STOPPED]
+
+
+async def test_only_the_last_hop_before_a_proxy_counts(one_redis: RedisServer, serve: Serve) -> None:
+    """Behind a trusted proxy, what a caller had written before the proxy added to it changes nothing."""
+    service = await serve(patient_with(one_redis), throttling=POLICY | {"per_address": LIMIT}, server=PROXIED)
+    told = [
+        await outcome(
+            attempt(service, "wrong", username=f"user-{number}", address=f"192.0.2.{number}, {GUESSER}")
+        )
+        for number in range(LIMIT + 1)
+    ]
+    assert told == [WRONG] * LIMIT + [STOPPED]
+
+
 @pytest.mark.parametrize("username", ["ada", "nobody"])
 async def test_guessing_at_once_gains_nothing(one_redis: RedisServer, serve: Serve, username: str) -> None:
     """50 guesses at once on two servers: as many passwords are looked at as one after the other."""

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support import RedisServer, ServiceProcess, redis_binaries
+from tests.support.engines import services_on
 from tests.support.in_process import ServiceUnderTest, in_process
+from tests.support.rest import RestClient, rest_service
 
 
 @pytest.fixture
@@ -43,3 +45,10 @@ def start(one_redis: RedisServer) -> Iterator[Callable[..., ServiceProcess]]:
             return services.enter_context(ServiceProcess(config, arguments=arguments))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def rest() -> Iterator[RestClient]:
+    """A service on the Envoy engine with a Redis of its own, to be called by REST; the module's."""
+    with services_on("envoy"), rest_service() as client:
+        yield client

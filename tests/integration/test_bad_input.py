@@ -194,4 +194,4 @@ def _state_keys(redis_server: RedisServer) -> set[str]:
     """The families of keys that hold state, besides counters and the audit trail."""
     with redis_server.client() as client:
         families = {key.decode().split(":")[0] for key in client.scan_iter()}
-    return families - {"session_events", "session_stats", "sweep_lock", "session_events_writer"}
+    return families - {"session_events", "session_stats", "sweep_lock", "audit_writer"}

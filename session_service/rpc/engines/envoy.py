@@ -22,33 +22,33 @@ import grpc
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send
+from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send, send_page
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
-from session_service.rpc.engines.limits import Limits
+from session_service.rpc.engines.limits import REQUEST_SECONDS, Limits
 from session_service.rpc.engines.metadata import Field, seconds_of
 from session_service.rpc.engines.refusals import (
     MalformedError,
+    MetadataTooLargeError,
     RefusedError,
-    TooLargeError,
     TooManyCallsError,
     UnknownEncodingError,
     UnknownMethodError,
 )
 from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
-from session_service.rpc.rest import rest_fields
+from session_service.rpc.rest import check_query, rest_failure, rest_fields
 from session_service.rpc.status import status_of
 
 _BEAT_SECONDS: Final = 0.05
-# What a request that is no stream may take to arrive.
-_REQUEST_SECONDS: Final = 10.0
-_NO_SUCH_PAGE: Final = HttpResponse(
-    404, (("content-type", "application/json"),), b'{"code":5,"message":"no such path","details":[]}'
+_NO_SUCH_PAGE: Final = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
+_NOT_IN_GRPC: Final = rest_failure(
+    415,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    "this path takes gRPC, with a content-type of application/grpc; JSON has paths of its own",
 )
-_FAILED_PAGE: Final = HttpResponse(
-    500, (("content-type", "application/json"),), b'{"code":13,"message":"internal error","details":[]}'
-)
+_FAILED_PAGE: Final = rest_failure(500, grpc.StatusCode.INTERNAL, "internal error")
 # Envoy's transcoder notes there what it made a call of.
 _TRANSCODED: Final = b"x-envoy-original-path"
+_TRANSCODED_METHOD: Final = b"x-envoy-original-method"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class EnvoyServer:
     def __init__(self, limits: Limits, admin: EnvoyAdmin) -> None:
         self._limits = limits
         self._admin = admin
-        self._patience = round(_REQUEST_SECONDS / _BEAT_SECONDS)
+        self._patience = round(REQUEST_SECONDS / _BEAT_SECONDS)
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._methods: dict[str, _Method] = {}
         self._pages: dict[str, HttpHandler] = {}
@@ -134,6 +134,10 @@ class EnvoyServer:
         except grpc.aio.AbortError:
             pass  # the status is set
         except RefusedError as error:
+            if isinstance(error, MetadataTooLargeError) and _TRANSCODED in fields:
+                # Of the code alone the transcoder would make 429: too many requests.
+                await call.end_with(rest_failure(431, error.code, str(error)))
+                return
             _refuse(call, error)
             if isinstance(error, UnknownEncodingError):
                 more.append((b"grpc-accept-encoding", ACCEPTED_ENCODINGS.encode()))
@@ -153,7 +157,10 @@ class EnvoyServer:
         if fields.get(b"te") != b"trailers":
             raise MalformedError("metadata", "te: trailers is needed, since a call's status is in trailers")
         if sum(map(len, fields.values())) > limits.max_metadata_bytes:
-            raise TooLargeError(f"the metadata has more than {limits.max_metadata_bytes} bytes")
+            raise MetadataTooLargeError(f"the metadata has more than {limits.max_metadata_bytes} bytes")
+        if _TRANSCODED in fields:
+            method = fields.get(_TRANSCODED_METHOD, b"").decode("latin-1")
+            check_query(method, fields[_TRANSCODED].decode("latin-1"))
         timeout = fields.get(b"grpc-timeout")
         if timeout is not None:
             call.deadline = self._loop.time() + seconds_of(timeout)
@@ -170,15 +177,22 @@ class EnvoyServer:
 
     async def _show_page(self, scope: Scope, send: Send) -> None:
         """Answer what is no gRPC."""
-        page = self._pages.get(scope["path"])
         try:
-            response = _NO_SUCH_PAGE if page is None else await page(_http_request(scope))
+            response = await self._page(scope)
         except Exception:
             log.exception("page failed", extra={"path": scope["path"]})
             response = _FAILED_PAGE
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+        await send_page(send, response, only_head=scope["method"] == "HEAD")
+
+    async def _page(self, scope: Scope) -> HttpResponse:
+        page = self._pages.get(scope["path"])
+        if page is not None:
+            return await page(_http_request(scope))
+        try:
+            self._look_up(scope["path"])
+        except UnknownMethodError:
+            return _NO_SUCH_PAGE
+        return _NOT_IN_GRPC
 
     async def _beat(self) -> None:
         """Look after the calls under way."""

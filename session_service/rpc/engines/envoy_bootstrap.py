@@ -16,15 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from session_service.rpc.engines.envoy_replies import LOCAL_REPLIES, Json
 from session_service.rpc.engines.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,
+    REQUEST_SECONDS,
     Limits,
     ServerTls,
 )
-
-Json = dict[str, Any]
 
 TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
 
@@ -142,22 +142,35 @@ def _http_manager(listener: Listener, application: str) -> Json:
                 "timeout": f"{KEEPALIVE_TIMEOUT_SECONDS}s",
             },
         },
-        route_config={"virtual_hosts": [_virtual_host(listener.cors_origins)]},
-        local_reply_config=_LOCAL_REPLIES,
+        early_header_mutation_extensions=[_FORGET_TRANSCODING],
+        route_config={"validate_clusters": False, "virtual_hosts": [_virtual_host(listener.cors_origins)]},
+        local_reply_config=LOCAL_REPLIES,
         http_filters=_http_filters(limits, application, cors=bool(listener.cors_origins)),
     )
+
+
+# What the transcoder notes for Python says what it means only if no client can have written it.
+_FORGET_TRANSCODING: Final[Json] = {
+    "name": "envoy.http.early_header_mutation.header_mutation",
+    "typed_config": {
+        "@type": f"{_TYPE}extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [{"remove": "x-envoy-original-path"}, {"remove": "x-envoy-original-method"}],
+    },
+}
 
 
 def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]:
     return [
         *([_filter("http.cors", "Cors")] if cors else []),
+        # The transcoder itself takes as many bytes as come, and keeps them.
+        _filter("http.buffer", "Buffer", max_request_bytes=limits.max_message_bytes),
         _filter("http.grpc_web", "GrpcWeb"),
-        _transcoder(limits),
+        _transcoder(),
         _python(application),
     ]
 
 
-def _transcoder(limits: Limits) -> Json:
+def _transcoder() -> Json:
     """REST, as the protos' ``google.api.http`` annotations bind it."""
     return _filter(
         "http.grpc_json_transcoder",
@@ -166,9 +179,12 @@ def _transcoder(limits: Limits) -> Json:
         services=list(TRANSCODED_SERVICES),
         print_options={"preserve_proto_field_names": True, "always_print_primitive_fields": True},
         convert_grpc_status=True,
-        max_request_body_size=limits.max_message_bytes,
         max_response_body_size=1 << 22,
-        request_validation_options={"reject_unknown_query_parameters": True},
+        # A body must not overrule the path: whoever stands before may have decided by it.
+        request_validation_options={
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
     )
 
 
@@ -187,8 +203,8 @@ def _python(application: str) -> Json:
 
 
 def _virtual_host(cors_origins: Sequence[str]) -> Json:
-    # No route is ever taken: Python answers. A virtual host carries what belongs to all paths.
-    host: Json = {"name": "all", "domains": ["*"], "routes": [_NO_ROUTE]}
+    # No route is ever taken: Python answers. They carry what belongs to all paths.
+    host: Json = {"name": "all", "domains": ["*"], "routes": [_GRPC, _REST]}
     if cors_origins:
         policy = {
             "@type": f"{_TYPE}extensions.filters.http.cors.v3.CorsPolicy",
@@ -202,35 +218,26 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
     return host
 
 
-_NO_ROUTE: Final[Json] = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
-
-
-def _local_reply(status: int, code: int, reason: str) -> Json:
-    """The JSON of what Envoy answers by itself with a status, as google.rpc.Status is printed."""
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "session.v1"}
-    return {
-        "filter": {
-            "status_code_filter": {
-                "comparison": {
-                    "op": "EQ",
-                    "value": {"default_value": status, "runtime_key": f"none.{status}"},
-                }
-            }
-        },
-        "body_format_override": {
-            "json_format": {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": [info]}
-        },
-    }
-
-
-# Requests that are no calls: Envoy refuses them before Python sees them. To gRPC it answers in gRPC.
-_LOCAL_REPLIES: Final[Json] = {
-    "mappers": [
-        _local_reply(400, 3, "INVALID_ARGUMENT"),
-        _local_reply(413, 8, "INVALID_ARGUMENT"),
-        _local_reply(431, 8, "INVALID_ARGUMENT"),
-        _local_reply(503, 14, "OVERLOADED"),
-    ]
+# To a cluster that is not there: beside a direct response CORS is not served (envoyproxy/envoy#8262).
+_NOWHERE: Final[Json] = {"cluster": "none"}
+# Streams may go on for ever; Python sees each message's length before the message.
+_GRPC: Final[Json] = {
+    "match": {
+        "prefix": "/",
+        "headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}],
+    },
+    "route": _NOWHERE,
+    "typed_per_filter_config": {
+        "envoy.filters.http.buffer": {
+            "@type": f"{_TYPE}extensions.filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    },
+}
+# Whoever calls by REST names no deadline: from the first byte to the answer a call has this long.
+_REST: Final[Json] = {
+    "match": {"prefix": "/"},
+    "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
 }
 
 

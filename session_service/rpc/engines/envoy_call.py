@@ -12,6 +12,7 @@ import grpc
 from session_service.rpc.engines.framing import Frames, framed, only_plain_message
 from session_service.rpc.engines.metadata import Field, Pair, encoded_message, fields_of, metadata_of
 from session_service.rpc.engines.refusals import MalformedError
+from session_service.rpc.http import HttpResponse
 
 Event = MutableMapping[str, Any]
 Scope = Mapping[str, Any]
@@ -181,6 +182,11 @@ class EnvoyCall:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
 
+    async def end_with(self, page: HttpResponse) -> None:
+        """End a call whose response has not begun, and that came by REST, with an answer of HTTP."""
+        self._started = True
+        await send_page(self._send, page)
+
     def beat(self, now: float, patience: int) -> None:
         """Look after a call that has been under way for another while; cancels it when it is over.
 
@@ -341,6 +347,20 @@ class EnvoyCall:
         self.overdue = overdue
         if self._task is not None:
             self._task.cancel()
+
+
+async def send_page(send: Send, page: HttpResponse, *, only_head: bool = False) -> None:
+    """Send a response of plain HTTP, with its length.
+
+    Args:
+        send: ASGI's.
+        page: the response.
+        only_head: keep the body back, as HEAD asks; in HTTP/2 a body would be an error.
+    """
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in page.headers]
+    headers.append((b"content-length", b"%d" % len(page.body)))
+    await send({"type": "http.response.start", "status": page.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if only_head else page.body})
 
 
 def common_name(subject: str) -> str:

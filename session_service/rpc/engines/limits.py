@@ -10,6 +10,8 @@ KEEPALIVE_SECONDS: Final = 60
 KEEPALIVE_TIMEOUT_SECONDS: Final = 20
 IDLE_SECONDS: Final = 900
 """How long a connection may be without a call."""
+REQUEST_SECONDS: Final = 10.0
+"""How long a request that is no stream may take to arrive; by REST, to be answered too."""
 
 # Whoever opens calls and sends no request keeps others out only with so many times the calls that
 # are served at once; each takes some 20 KB until it sends one or its connection comes of age.

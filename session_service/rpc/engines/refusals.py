@@ -29,7 +29,13 @@ class MalformedError(RefusedError):
 
 
 class TooLargeError(RefusedError):
-    """A message or the metadata is over its limit."""
+    """A message is over its limit."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class MetadataTooLargeError(RefusedError):
+    """The metadata is over its limit."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from session_service.config.fields import Address, HostPort, Items, Section
+from session_service.config.fields import Address, HostPort, Items, Origin, Section
 
 ADDRESS: TypeAdapter[HostPort] = TypeAdapter(Address)
+ORIGIN: TypeAdapter[str] = TypeAdapter(Origin)
 NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(Items[int])
 
 
@@ -47,6 +48,36 @@ def test_no_text_breaks_the_reading_of_an_address(text: str) -> None:
     except ValidationError:
         return
     assert ADDRESS.validate_python(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://app.example.com", "https://app.example.com"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("HTTPS://App.Example.com:443", "https://app.example.com"),
+        ("http://app.example.com:80", "http://app.example.com"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_an_origin_is_read_as_browsers_write_it(written: str, origin: str) -> None:
+    """In lower case and without a default port, since the comparison is exact."""
+    assert ORIGIN.validate_python(written) == origin
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("*", "null", "", "app.example.com", "https://", "https://*", "https://*.example.com", "https://a/"),
+        *("https://a/path", "https://a?q", "https://a#f", "https://u@a", "https://a:", "https://a:65536"),
+        *("https://a:x", "https://a b", "https://a\n", "https://::1", "://a"),
+    ],
+)
+def test_what_is_no_origin_is_refused(written: str) -> None:
+    """No wildcard, no path, no user, no bare host: nothing that would never match, or always."""
+    with pytest.raises(ValidationError, match="must be an origin"):
+        ORIGIN.validate_python(written)
 
 
 @pytest.mark.parametrize("written", [[1, 2], "1,2", " 1 , 2 ,", "[1, 2]", ' ["1", 2]'])

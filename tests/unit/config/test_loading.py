@@ -87,6 +87,10 @@ def test_the_file_given_beats_the_file_named_in_the_environment(tmp_path: Path) 
         ({"SESSION_QQQ__ZZZ": "x"}, "qqq (SESSION_QQQ__ZZZ): unknown key"),
         ({"SESSION_REDIS__PORT": "x"}, "redis.port (SESSION_REDIS__PORT): Input should be a valid integer"),
         ({"SESSION_REDIS__PORT": "70000"}, "less than or equal to 65535"),
+        (
+            {"SESSION_SERVER__CORS_ORIGINS": "https://a.example,*"},
+            "server.cors_origins[1]: must be an origin, scheme://host or scheme://host:port: no path, no *",
+        ),
         ({"SESSION_SESSION__ON_LIMIT": "x"}, "'evict_oldest' or 'reject'"),
         ({"SESSION_REDIS__HOST__X": "x"}, "redis.host (SESSION_REDIS__HOST__X): "),
         ({"SESSION_SESSION__TOKEN_EXPIRE": "90000"}, "session.token_expire: 90000 must be at most"),
