@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
+from session_service.domain.errors import SessionServiceError
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
@@ -134,11 +134,9 @@ class EnvoyServer:
         except grpc.aio.AbortError:
             pass  # the status is set
         except RefusedError as error:
-            _refuse(call, error)
+            _fail(call, error)
             if isinstance(error, UnknownEncodingError):
                 more.append((b"grpc-accept-encoding", ACCEPTED_ENCODINGS.encode()))
-        except OSError:
-            raise
         except Exception:
             log.exception("call failed", extra={"method": path})
             _fail(call, SessionServiceError())
@@ -177,8 +175,9 @@ class EnvoyServer:
             log.exception("page failed", extra={"path": scope["path"]})
             response = _FAILED_PAGE
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+        with contextlib.suppress(OSError):  # who asked has left
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})
 
     async def _beat(self) -> None:
         """Look after the calls under way."""
@@ -216,8 +215,9 @@ class _Unary:
 
     def __init__(self, handler: Any) -> None:  # noqa: ANN401 - grpc's handlers are untyped
         self._behaviour = handler.unary_unary
-        self._read = handler.request_deserializer
-        self._write = handler.response_serializer
+        # Without, grpcio passes bytes on as they are.
+        self._read = handler.request_deserializer or bytes
+        self._write = handler.response_serializer or bytes
 
     async def serve(self, call: EnvoyCall) -> bool:
         request = self._read(await call.only_message())
@@ -235,8 +235,8 @@ class _Streaming:
         self._takes_stream = handler.request_streaming
         self._behaviour = handler.stream_stream or handler.unary_stream
         self._yields = inspect.isasyncgenfunction(self._behaviour)
-        self._read = handler.request_deserializer
-        self._write = handler.response_serializer
+        self._read = handler.request_deserializer or bytes
+        self._write = handler.response_serializer or bytes
 
     async def serve(self, call: EnvoyCall) -> bool:
         call.speak(self._read, self._write, takes_stream=self._takes_stream)
@@ -262,15 +262,6 @@ def _http_request(scope: Scope) -> HttpRequest:
         scope["query_string"].decode("latin-1"),
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
     )
-
-
-def _refuse(call: EnvoyCall, error: RefusedError) -> None:
-    """Give a call the status of a refusal; one that names a field, with details as any other."""
-    if isinstance(error, MalformedError):
-        _fail(call, InvalidArgument(FieldViolation(error.field, str(error))))
-        return
-    call.set_code(error.code)
-    call.set_details(str(error))
 
 
 def _fail(call: EnvoyCall, error: Exception) -> None:

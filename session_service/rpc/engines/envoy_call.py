@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -22,6 +23,7 @@ NEVER: Final = float("inf")
 
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _OK: Final = (b"grpc-status", b"0")
+_GOOD: Final = (None, grpc.StatusCode.OK)
 _START: Final[Event] = {
     "type": "http.response.start",
     "status": 200,
@@ -29,6 +31,9 @@ _START: Final[Event] = {
     "trailers": True,
 }
 _OK_TRAILERS: Final[Event] = {"type": "http.response.trailers", "headers": [_OK]}
+# In RFC 2253 a backslash takes the meaning from the next character, or is followed by a byte in hexadecimal.
+_ATTRIBUTES: Final = re.compile(r"([^=,+]+)=((?:\\.|[^\\,+])*)(?:[,+]|$)", re.DOTALL)
+_ESCAPED: Final = re.compile(rb"\\([0-9A-Fa-f]{2}|.)", re.DOTALL)
 # At which beats a call is asked whether its client is still there: soon, then ever more seldom.
 _ASKED_AT: Final = frozenset({1, 2, 4, 8, 16})
 _THEN_EVERY: Final = 20
@@ -54,6 +59,7 @@ class EnvoyCall:
     # Set on an instance only where they change: most calls end without.
     overdue = False
     gone = False
+    _cancelled = False
     _beats = 0
     _started = False
     _read_to_end = False
@@ -133,16 +139,24 @@ class EnvoyCall:
             yield self._read(message)
 
     async def answer(self, message: bytes) -> None:
-        """End a call whose response is this one message."""
+        """End a call whose response is this one message; dropped where another status than OK was set.
+
+        Raises:
+            CancelledError: the client has left.
+        """
         send = self._send
-        if self._initial or self._trailing or self._started:
-            await self.write_framed(framed(message))
-            await self.end()
-            return
-        self._started = True
-        await send(_START)
-        await send({"type": "http.response.body", "body": framed(message)})
-        await send(_OK_TRAILERS)
+        try:
+            if self._initial or self._trailing or self._started or self._code:
+                if self._code in _GOOD:
+                    await self.write_framed(framed(message))
+                await self.end()
+                return
+            self._started = True
+            await send(_START)
+            await send({"type": "http.response.body", "body": framed(message)})
+            await send(_OK_TRAILERS)
+        except OSError:
+            self._leave()
 
     async def write_framed(self, frame: bytes) -> None:
         """Send a part of the response; returns when Envoy has room for more.
@@ -195,8 +209,10 @@ class EnvoyCall:
             asyncio.ensure_future(self._receive()).add_done_callback(self._told)
 
     def cut_off(self) -> None:
-        """Cancel the call: the server does not wait any longer."""
-        self._over(overdue=False)
+        """Cancel the call, again if need be: the server does not wait any longer."""
+        if self._task is not None:
+            self._cancelled = True
+            self._task.cancel()
 
     # -- what servicers do with it
 
@@ -210,7 +226,7 @@ class EnvoyCall:
         if client is None:
             return "unix:"
         host, port = client
-        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+        return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
         """What is known of the connection's security: TLS or not, and the client's certificate."""
@@ -290,6 +306,19 @@ class EnvoyCall:
             return None
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._task is not None and self._task.done()
+
+    def cancelled(self) -> bool:
+        """Whether it was ended from outside: by the client's leaving, its deadline, or the server's stop."""
+        return self._cancelled or self.gone
+
+    def add_done_callback(self, callback: Callable[[EnvoyCall], None]) -> None:
+        """Have this called with the call when it has ended."""
+        if self._task is not None:
+            self._task.add_done_callback(lambda _: callback(self))
+
     def set_compression(self, compression: grpc.Compression) -> None:
         """Ignored: responses are small, and are sent as they are."""
 
@@ -317,15 +346,21 @@ class EnvoyCall:
                 self._over(overdue=False)
 
     def _over(self, *, overdue: bool) -> None:
-        self.overdue = overdue
-        if self._task is not None:
+        """Cancel the call: once, so that what tidies up is left to it."""
+        if not self._cancelled and self._task is not None:
+            self._cancelled, self.overdue = True, overdue
             self._task.cancel()
 
 
 def common_name(subject: str) -> str:
-    """The common name in a certificate's subject as Envoy writes it (RFC 2253); empty if it has none."""
-    for part in subject.replace("\\,", "\0").split(","):
-        key, _, value = part.strip().partition("=")
-        if key.upper() == "CN":
-            return value.replace("\0", ",")
-    return ""
+    """The common name in a certificate's subject as Envoy writes it (RFC 2253); empty if it has none.
+
+    The first one of the certificate, as gRPC takes it: RFC 2253 begins with the last.
+    """
+    names = [value for key, value in _ATTRIBUTES.findall(subject) if key.strip().upper() == "CN"]
+    return _ESCAPED.sub(_unescaped, names[-1].encode()).decode(errors="replace") if names else ""
+
+
+def _unescaped(escaped: re.Match[bytes]) -> bytes:
+    pair = escaped[1]
+    return bytes.fromhex(pair.decode()) if len(pair) > 1 else pair
