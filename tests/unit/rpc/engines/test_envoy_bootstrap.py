@@ -101,7 +101,7 @@ def test_without_tls_there_is_none() -> None:
 def test_tls_is_at_least_1_2_and_asks_for_certificates_of_the_authority(
     certificate_authority: CertificateAuthority, mutual: bool
 ) -> None:
-    """Old versions are refused, and a clients' authority counts only where it is set (ASVS 12.1.1, 12.3.5)."""
+    """Old versions are refused, and a clients' authority counts only where set (ASVS 12.1.1, 12.3.5)."""
     files = tls(certificate_authority, mutual=mutual)
     [chain] = the_listener(replace(PLAIN, tls=files))["filter_chains"]
     context = chain["transport_socket"]["typed_config"]
