@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from session_service.rpc.engines.limits import ServerTls
 from tests.support import CertificateAuthority, eventually_async
@@ -38,7 +40,7 @@ def stream(channel: Channel, method: str, request: bytes = b"", **options: Any) 
 
 
 async def ends(channel: Channel) -> list[int]:
-    """How many endless calls began, were cancelled, and had their end told."""
+    """How many calls of endless methods began, ended, and had their end told."""
     found: list[int] = json.loads(await unary(channel, "ends"))
     return found
 
@@ -136,7 +138,16 @@ async def test_a_cancelled_call_is_noticed(channel: Channel, method: str) -> Non
         await call.read()
     await eventually_async(lambda: _began(channel))
     call.cancel()
-    await eventually_async(lambda: _cancelled(channel), timeout=2.5)
+    await eventually_async(lambda: _ended(channel), timeout=2.5)
+
+
+async def test_a_cancelled_conversation_is_noticed(channel: Channel) -> None:
+    """The handler that waits for the next message ends."""
+    call = channel.stream_stream("/p.P/chat")()
+    await call.write(b"a")
+    assert await call.read() == b"a"
+    call.cancel()
+    await eventually_async(lambda: _ended(channel), timeout=2.5)
 
 
 async def test_a_lost_connection_is_noticed(engine: str) -> None:
@@ -148,7 +159,7 @@ async def test_a_lost_connection_is_noticed(engine: str) -> None:
             await eventually_async(lambda: _began(other))
         with pytest.raises(asyncio.CancelledError):
             await call
-        await eventually_async(lambda: _cancelled(other), timeout=2.5)
+        await eventually_async(lambda: _ended(other), timeout=2.5)
         await eventually_async(lambda: _told(other), timeout=2.5)
 
 
@@ -157,7 +168,7 @@ async def test_a_deadline_ends_the_handler(channel: Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await channel.unary_unary("/p.P/hang")(b"", timeout=0.2)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await eventually_async(lambda: _cancelled(channel), timeout=2.5)
+    await eventually_async(lambda: _ended(channel), timeout=2.5)
 
 
 def _tls(authority: CertificateAuthority, *, mutual: bool) -> ServerTls:
@@ -186,6 +197,31 @@ async def test_the_caller_is_known_by_his_certificate(
     assert (facts["identities"] or None) == (alternatives if mutual else None)
 
 
+async def test_a_name_cannot_be_put_into_another_part_of_a_certificate(
+    engine: str, certificate_authority: CertificateAuthority
+) -> None:
+    """The common name is the same on both engines, however the subject is written."""
+    parts = [
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, "a\\,CN=root"),
+        (NameOID.COMMON_NAME, "Doe, John + é\\"),
+        (NameOID.ORGANIZATION_NAME, "b+CN=root"),
+        (NameOID.COMMON_NAME, "second"),
+    ]
+    subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+    client = certificate_authority.issue("odd", subject)
+    credentials = grpc.ssl_channel_credentials(
+        certificate_authority.certificate.read_bytes(),
+        client.key.read_bytes(),
+        client.certificate.read_bytes(),
+    )
+    async with (
+        probe_on(engine, tls=_tls(certificate_authority, mutual=True)) as address,
+        grpc.aio.secure_channel(address, credentials) as channel,
+    ):
+        facts = json.loads(await unary(channel, "caller"))
+    assert facts["known"]["x509_common_name"] == ["Doe, John + é\\"]
+
+
 async def test_the_peer_is_spelled_alike(channel: Channel) -> None:
     """On TCP its address and port; nothing is known of its identity."""
     facts = json.loads(await unary(channel, "caller"))
@@ -207,7 +243,7 @@ async def _began(channel: Channel) -> bool:
     return (await ends(channel))[0] == 1
 
 
-async def _cancelled(channel: Channel) -> bool:
+async def _ended(channel: Channel) -> bool:
     return (await ends(channel))[1] == 1
 
 

@@ -47,7 +47,7 @@ class Probe:
 
     def __init__(self) -> None:
         self._begun = 0
-        self._cancelled = 0
+        self._ended = 0
         self._told: list[bool] = []
 
     async def echo(self, request: bytes, _: Any) -> bytes:
@@ -97,10 +97,11 @@ class Probe:
 
     async def chat(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         """Answer each message; end badly at ``fail``."""
-        async for request in requests:
-            if request == b"fail":
-                await context.abort(grpc.StatusCode.OUT_OF_RANGE, "as asked")
-            yield request
+        with self._noted():
+            async for request in requests:
+                if request == b"fail":
+                    await context.abort(grpc.StatusCode.OUT_OF_RANGE, "as asked")
+                yield request
 
     async def hang(self, _: bytes, context: Any) -> bytes:
         """Never answer."""
@@ -122,8 +123,8 @@ class Probe:
                 yield bytes(10_000)
 
     async def ends(self, _: bytes, __: Any) -> bytes:
-        """Answer with how many of those calls have begun and were cancelled."""
-        return json.dumps([self._begun, self._cancelled, len(self._told)]).encode()
+        """Answer with how many of the calls above have begun, have ended, and were told of as ended."""
+        return json.dumps([self._begun, self._ended, len(self._told)]).encode()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """All methods, as the service ``p.P``."""
@@ -141,9 +142,8 @@ class Probe:
         self._begun += 1
         try:
             yield
-        except (asyncio.CancelledError, GeneratorExit):
-            self._cancelled += 1
-            raise
+        finally:
+            self._ended += 1
 
 
 class Application:
