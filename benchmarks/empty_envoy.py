@@ -20,9 +20,9 @@ from benchmarks.empty_handler import verify_token
 from session_service.config import load_config
 from session_service.listen_address import free_address
 from session_service.observability.logs import configure_logging
+from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_call import Receive, Scope, Send
 from session_service.rpc.mount import SESSION_SERVICE
 from session_service.serving import limits
 from session_service.workers import CONNECTION_VARIABLE, EnvoyWorker, Launch

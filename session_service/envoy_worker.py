@@ -20,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from session_service.app import make_metrics
 from session_service.config import Config
 from session_service.observability.logs import configure_logging
+from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_call import Receive, Scope, Send
 from session_service.serving import Orders, Server, limits, serve
 from session_service.workers import CONNECTION_VARIABLE, Launch
 

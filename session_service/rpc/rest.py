@@ -59,14 +59,15 @@ def rest_fields(
     return [(name.encode(), value.encode()) for name, value in hints(code, info.reason, retry_after)]
 
 
-def rest_failure(status: int, code: grpc.StatusCode, message: str) -> HttpResponse:
+def rest_failure(status: int, code: grpc.StatusCode, message: str, *headers: tuple[str, str]) -> HttpResponse:
     """An answer where the transcoder makes none: a ``google.rpc.Status`` as it would print it.
 
     Args:
         status: of HTTP.
         code: of gRPC.
         message: told to the caller.
+        *headers: besides the content's type.
     """
     number: int = code.value[0]
     body = json.dumps({"code": number, "message": message, "details": []}, separators=(",", ":"))
-    return HttpResponse(status, (("content-type", "application/json"),), body.encode())
+    return HttpResponse(status, (("content-type", "application/json"), *headers), body.encode())

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from session_service.domain import errors
+from session_service.rpc.engines.refusals import MalformedError, RefusedError
 
 ERROR_DOMAIN: Final = "session.v1"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -54,6 +55,10 @@ class RpcStatus:
 
 def status_of(error: Exception) -> RpcStatus:
     """The status of an error; anything unforeseen is INTERNAL with a fixed text."""
+    if isinstance(error, MalformedError):
+        error = errors.InvalidArgument(errors.FieldViolation(error.field, str(error)))
+    elif isinstance(error, RefusedError):
+        return RpcStatus(error.code, error.code.name, str(error), ())
     known, code = coded(error)
     message = str(known)
     number: int = code.value[0]

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import pytest
 import redis
 
-from tests.support import LOOPBACK, RedisBinary, RedisServer, redis_binaries
+from tests.support import LOOPBACK, RedisBinary, RedisServer, ServiceProcess, redis_binaries
 from tests.support.in_process import ServiceUnderTest, in_process, patient_with
 from tests.support.proxy import TcpProxy
+from tests.support.service_client import ServiceClient, connect
 from tests.support.wire import Wire
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
@@ -96,3 +97,42 @@ async def wire(one_redis: RedisServer, store: redis.Redis, serve: Serve) -> Asyn
     async with TcpProxy(one_redis.port) as proxy:
         at = {"host": LOOPBACK, "port": proxy.port, "connect_timeout": 10, "command_timeout": 10}
         yield Wire(await serve(at, session={"refresh_grace": 600, "max_sessions": 3}), proxy, store)
+
+
+@pytest.fixture(scope="session")
+def _processes(one_binary: RedisBinary) -> Iterator[Callable[[str], ServiceProcess]]:
+    with ExitStack() as stack:
+        started: dict[str, ServiceProcess] = {}
+
+        def process_on(engine: str) -> ServiceProcess:
+            if engine not in started:
+                server = stack.enter_context(RedisServer(one_binary))
+                config: dict[str, dict[str, Any]] = {
+                    "redis": {"url": server.url},
+                    "server": {"handshake_timeout": 1, "reflection": True, "engine": engine},
+                }
+                started[engine] = stack.enter_context(ServiceProcess(config))
+            return started[engine]
+
+        yield process_on
+
+
+@pytest.fixture
+def process(_processes: Callable[[str], ServiceProcess], engine: str) -> ServiceProcess:
+    """A shared service on the test's engine, in a process of its own, which must outlive all attacks.
+
+    A handshake may take a second.
+    """
+    return _processes(engine)
+
+
+@pytest.fixture
+async def bystander(process: ServiceProcess) -> AsyncIterator[ServiceClient]:
+    """Somebody else, who was connected before and after finds the same process as ever."""
+    pids = process.pid, process.worker_pids
+    async with connect(process.address, process.admin_key) as client:
+        yield client
+        await client.verify((await client.open_session()).access_token)
+    async with connect(process.address, process.admin_key) as client:
+        await client.verify((await client.open_session()).access_token)
+    assert (process.pid, process.worker_pids) == pids

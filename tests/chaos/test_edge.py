@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeAlias
 
 import grpc
 import pytest
 from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 
-from tests.support import CertificateAuthority, RedisBinary, RedisServer, ServiceProcess
+from tests.support import CertificateAuthority, RedisServer, ServiceProcess
 from tests.support.in_process import ServiceUnderTest
 from tests.support.outcomes import outcome
 from tests.support.raw_http2 import raw_http2
-from tests.support.service_client import ServiceClient, connect
+from tests.support.service_client import ServiceClient
 
 # Each test runs on both engines.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -30,49 +30,25 @@ HANDSHAKE = 1
 PATIENCE = 20.0
 
 
-@pytest.fixture(scope="module")
-def process(one_binary: RedisBinary) -> Iterator[ServiceProcess]:
-    """A service in a process of its own, which must outlive all of this."""
-    with ExitStack() as stack:
-        server = stack.enter_context(RedisServer(one_binary))
-        config: dict[str, dict[str, Any]] = {
-            "redis": {"url": server.url},
-            "server": {"handshake_timeout": HANDSHAKE},
-        }
-        yield stack.enter_context(ServiceProcess(config))
-
-
-@pytest.fixture
-async def client(process: ServiceProcess) -> AsyncIterator[ServiceClient]:
-    """Somebody else, who was connected before and after finds the same process as ever."""
-    pid = process.pid
-    async with connect(process.address, process.admin_key) as client:
-        yield client
-        await client.verify((await client.open_session()).access_token)
-    async with connect(process.address, process.admin_key) as client:
-        await client.verify((await client.open_session()).access_token)
-    assert process.pid == pid
-
-
-async def test_rapid_resets_are_survived(process: ServiceProcess, client: ServiceClient) -> None:
+async def test_rapid_resets_are_survived(process: ServiceProcess, bystander: ServiceClient) -> None:
     """20,000 calls opened and reset at once: the checks of others go on meanwhile and afterwards."""
-    token = (await client.open_session()).access_token
+    token = (await bystander.open_session()).access_token
     done = 0
     while done < RESETS:
         async with raw_http2(process.address) as attacker:
             done += await attacker.open_and_reset(VERIFY, min(2_000, RESETS - done))
-        await client.verify(token)
+        await bystander.verify(token)
 
 
-async def test_a_flood_of_pings_is_cut_off(process: ServiceProcess, client: ServiceClient) -> None:
+async def test_a_flood_of_pings_is_cut_off(process: ServiceProcess, bystander: ServiceClient) -> None:
     """Who pings without pause loses his connection."""
     async with raw_http2(process.address) as attacker:
-        await attacker.ping(5_000)
+        await attacker.ping(100_000)
         await asyncio.wait_for(attacker.closes(), PATIENCE)
 
 
 async def test_connections_that_say_nothing_are_closed(
-    process: ServiceProcess, client: ServiceClient
+    process: ServiceProcess, bystander: ServiceClient
 ) -> None:
     """500 idle connections keep nobody out, and are all closed when their time for a handshake is over."""
     host, _, port = process.address.rpartition(":")
@@ -80,7 +56,7 @@ async def test_connections_that_say_nothing_are_closed(
         idlers = [await asyncio.open_connection(host, int(port)) for _ in range(IDLERS)]
         for _, writer in idlers:
             stack.callback(writer.close)
-        await client.verify((await client.open_session()).access_token)
+        await bystander.verify((await bystander.open_session()).access_token)
         ends = [_read_to_end(reader) for reader, _ in idlers]
         await asyncio.wait_for(asyncio.gather(*ends), PATIENCE)
 

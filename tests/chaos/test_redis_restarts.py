@@ -85,11 +85,12 @@ async def test_a_redis_that_loads_is_no_redis_yet(start_redis: StartRedis, serve
             fillers.set(f"filler:{number}", "x")
         fillers.execute()
     server.kill()
-    server.config["key-load-delay"] = "50"
+    # Longer than health takes to look again.
+    server.config["key-load-delay"] = "200"
     server.launch()
     await eventually_async(lambda: _loads(server), timeout=PATIENCE)
     assert await life.outcomes(LIMIT) == NOTHING
-    assert not await is_serving(service)
+    await eventually_async(lambda: is_away(service), timeout=PATIENCE)
     assert _loads(server)
     await eventually_async(lambda: is_serving(service), timeout=PATIENCE)
     assert await life.outcomes() == Outcomes()

@@ -50,17 +50,19 @@ class CertificateAuthority:
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         self._write(self.certificate, self._sign(self._name, self._key, constraints))
 
-    def issue(self, name: str) -> IssuedCertificate:
+    def issue(self, name: str, subject: x509.Name | None = None) -> IssuedCertificate:
         """Return a new certificate for servers and clients alike.
 
         Args:
             name: Its common name, a DNS name among its alternatives, and the stem of its files.
+            subject: Its whole subject, instead of the common name.
         """
         key = generate_private_key(SECP256R1())
         issued = IssuedCertificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         addresses = [x509.DNSName(name), x509.DNSName("localhost"), x509.IPAddress(IPv4Address(LOOPBACK))]
         self._write(
-            issued.certificate, self._sign(_common_name(name), key, x509.SubjectAlternativeName(addresses))
+            issued.certificate,
+            self._sign(subject or _common_name(name), key, x509.SubjectAlternativeName(addresses)),
         )
         issued.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return issued

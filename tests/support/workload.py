@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 import grpc
@@ -25,15 +25,19 @@ class Workload:
     Args:
         *services: the clients are spread over them.
         clients: how many there are.
+        unanswered: reasons that mean no answer; the empty one is a call that lost its server.
     """
 
-    def __init__(self, *services: ServiceClient, clients: int = 8) -> None:
+    def __init__(
+        self, *services: ServiceClient, clients: int = 8, unanswered: Collection[str] = (_UNANSWERED,)
+    ) -> None:
         self.alive: set[str] = set()
         """Access tokens of sessions whose beginning was acknowledged and that nobody asked to end."""
         self.ended: set[str] = set()
         """Access tokens of sessions whose end was acknowledged."""
         self.outcomes: Counter[str] = Counter()
         """What was answered, by reason."""
+        self._unanswered = unanswered
         self._stopping = False
         self._numbers = itertools.count()
         self._clients = [
@@ -64,8 +68,8 @@ class Workload:
         await self._answered(lambda: service.logout(token), "SESSION_ENDED")
         self.ended.add(token)
 
-    async def _answered(self, call: Callable[[], Awaitable[T]], also_good: str = "") -> T | None:
-        """Repeat a call until the store takes part."""
+    async def _answered(self, call: Callable[[], Awaitable[T]], also_good: str | None = None) -> T | None:
+        """Repeat a call until it is answered."""
         while True:
             try:
                 answer = await call()
@@ -75,7 +79,7 @@ class Workload:
                 self.outcomes[failure.reason] += 1
                 if failure.reason == also_good:
                     return None
-                if failure.reason != _UNANSWERED:
+                if failure.reason not in self._unanswered:
                     raise
             else:
                 self.outcomes[OK] += 1

@@ -20,9 +20,11 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from session_service.domain.errors import FieldViolation, InvalidArgument, SessionServiceError
+from session_service.domain.errors import SessionServiceError
+from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_call import EnvoyCall, Receive, Scope, Send, send_page
+from session_service.rpc.engines.envoy_call import EnvoyCall
+from session_service.rpc.engines.envoy_pages import EnvoyPages
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
 from session_service.rpc.engines.limits import REQUEST_SECONDS, Limits
 from session_service.rpc.engines.metadata import Field, seconds_of
@@ -34,18 +36,11 @@ from session_service.rpc.engines.refusals import (
     UnknownEncodingError,
     UnknownMethodError,
 )
-from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
+from session_service.rpc.http import HttpHandler
 from session_service.rpc.rest import check_query, rest_failure, rest_fields
 from session_service.rpc.status import status_of
 
 _BEAT_SECONDS: Final = 0.05
-_NO_SUCH_PAGE: Final = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
-_NOT_IN_GRPC: Final = rest_failure(
-    415,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    "this path takes gRPC, with a content-type of application/grpc; JSON has paths of its own",
-)
-_FAILED_PAGE: Final = rest_failure(500, grpc.StatusCode.INTERNAL, "internal error")
 # Envoy's transcoder notes there what it made a call of.
 _TRANSCODED: Final = b"x-envoy-original-path"
 _TRANSCODED_METHOD: Final = b"x-envoy-original-method"
@@ -67,7 +62,7 @@ class EnvoyServer:
         self._patience = round(REQUEST_SECONDS / _BEAT_SECONDS)
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._methods: dict[str, _Method] = {}
-        self._pages: dict[str, HttpHandler] = {}
+        self._pages = EnvoyPages(limits.max_concurrent_rpcs)
         self._calls: set[EnvoyCall] = set()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pulse: asyncio.Task[None] | None = None
@@ -80,7 +75,7 @@ class EnvoyServer:
 
     def add_page(self, path: str, handler: HttpHandler) -> None:
         """Answer plain HTTP at this path."""
-        self._pages[path] = handler
+        self._pages.add(path, handler)
 
     async def start(self) -> None:
         """Let Envoy listen; returns when it does."""
@@ -110,9 +105,10 @@ class EnvoyServer:
         """Answer one request."""
         fields: dict[bytes, bytes] = dict(scope["headers"])
         if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
-            await self._show_page(scope, send)
+            await self._pages.answer(scope, send, self._is_method)
             return
-        call = EnvoyCall(scope, fields, receive, send, self._limits.max_message_bytes)
+        task = asyncio.current_task(self._loop)
+        call = EnvoyCall(scope, fields, receive, send, limit=self._limits.max_message_bytes, task=task)
         self._calls.add(call)
         try:
             await self._serve(call, scope["path"], fields)
@@ -138,11 +134,9 @@ class EnvoyServer:
                 # Of the code alone the transcoder would make 429: too many requests.
                 await call.end_with(rest_failure(431, error.code, str(error)))
                 return
-            _refuse(call, error)
+            _fail(call, error)
             if isinstance(error, UnknownEncodingError):
                 more.append((b"grpc-accept-encoding", ACCEPTED_ENCODINGS.encode()))
-        except OSError:
-            raise
         except Exception:
             log.exception("call failed", extra={"method": path})
             _fail(call, SessionServiceError())
@@ -175,24 +169,11 @@ class EnvoyServer:
                 return found
         raise UnknownMethodError("Method not found!")
 
-    async def _show_page(self, scope: Scope, send: Send) -> None:
-        """Answer what is no gRPC."""
+    def _is_method(self, path: str) -> bool:
         try:
-            response = await self._page(scope)
-        except Exception:
-            log.exception("page failed", extra={"path": scope["path"]})
-            response = _FAILED_PAGE
-        await send_page(send, response, only_head=scope["method"] == "HEAD")
-
-    async def _page(self, scope: Scope) -> HttpResponse:
-        page = self._pages.get(scope["path"])
-        if page is not None:
-            return await page(_http_request(scope))
-        try:
-            self._look_up(scope["path"])
+            return bool(self._methods.get(path) or self._look_up(path))
         except UnknownMethodError:
-            return _NO_SUCH_PAGE
-        return _NOT_IN_GRPC
+            return False
 
     async def _beat(self) -> None:
         """Look after the calls under way."""
@@ -207,7 +188,7 @@ class EnvoyServer:
         quiet = 0
         while quiet < 2:  # noqa: PLR2004 - as said
             await asyncio.sleep(_BEAT_SECONDS)
-            quiet = 0 if self._calls else quiet + 1
+            quiet = 0 if self._calls or self._pages.under_way else quiet + 1
 
 
 @dataclass(slots=True)
@@ -230,8 +211,9 @@ class _Unary:
 
     def __init__(self, handler: Any) -> None:  # noqa: ANN401 - grpc's handlers are untyped
         self._behaviour = handler.unary_unary
-        self._read = handler.request_deserializer
-        self._write = handler.response_serializer
+        # Without, grpcio passes bytes on as they are.
+        self._read = handler.request_deserializer or bytes
+        self._write = handler.response_serializer or bytes
 
     async def serve(self, call: EnvoyCall) -> bool:
         request = self._read(await call.only_message())
@@ -249,8 +231,8 @@ class _Streaming:
         self._takes_stream = handler.request_streaming
         self._behaviour = handler.stream_stream or handler.unary_stream
         self._yields = inspect.isasyncgenfunction(self._behaviour)
-        self._read = handler.request_deserializer
-        self._write = handler.response_serializer
+        self._read = handler.request_deserializer or bytes
+        self._write = handler.response_serializer or bytes
 
     async def serve(self, call: EnvoyCall) -> bool:
         call.speak(self._read, self._write, takes_stream=self._takes_stream)
@@ -267,24 +249,6 @@ class _Streaming:
 def _method_of(handler: Any) -> _Method:  # noqa: ANN401 - grpc's handlers are untyped
     unary = not (handler.request_streaming or handler.response_streaming)
     return _Unary(handler) if unary else _Streaming(handler)
-
-
-def _http_request(scope: Scope) -> HttpRequest:
-    return HttpRequest(
-        scope["method"],
-        scope["raw_path"].decode("latin-1"),
-        scope["query_string"].decode("latin-1"),
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-    )
-
-
-def _refuse(call: EnvoyCall, error: RefusedError) -> None:
-    """Give a call the status of a refusal; one that names a field, with details as any other."""
-    if isinstance(error, MalformedError):
-        _fail(call, InvalidArgument(FieldViolation(error.field, str(error))))
-        return
-    call.set_code(error.code)
-    call.set_details(str(error))
 
 
 def _fail(call: EnvoyCall, error: Exception) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -31,6 +31,7 @@ TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminServ
 _TYPE: Final = "type.googleapis.com/envoy."
 _CONNECTIONS: Final = "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 _UNIX: Final = "unix:"
+_ANY_FAMILY: Final[Mapping[str, Json]] = {"::": {"ipv4_compat": True}}
 _KIB: Final = 1024
 # Beyond this Envoy itself resets; up to it calls are refused by name. Room for what Envoy adds, too.
 _HEADER_ROOM_KIB: Final = 80
@@ -284,8 +285,9 @@ def _addresses(listen: str) -> list[Json]:
     host, _, port = listen.rpartition(":")
     found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     hosts = dict.fromkeys(str(address[0]) for *_, address in found)
+    # As gRPC has it, `[::]` is every address, those of IPv4 included.
     return [
-        {"socket_address": {"address": each, "port_value": int(port), "ipv4_compat": each == "::"}}
+        {"socket_address": {"address": each, "port_value": int(port)} | _ANY_FAMILY.get(each, {})}
         for each in hosts
     ]
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import grpc
 
+from session_service.rpc.engines.asgi import Event, Receive, Scope, Send
+from session_service.rpc.engines.certificates import common_name
+from session_service.rpc.engines.envoy_pages import send_page
 from session_service.rpc.engines.framing import Frames, framed, only_plain_message
 from session_service.rpc.engines.metadata import Field, Pair, encoded_message, fields_of, metadata_of
 from session_service.rpc.engines.refusals import MalformedError
 from session_service.rpc.http import HttpResponse
 
-Event = MutableMapping[str, Any]
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
-
 NEVER: Final = float("inf")
 
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _OK: Final = (b"grpc-status", b"0")
+_GOOD: Final = (None, grpc.StatusCode.OK)
 _START: Final[Event] = {
     "type": "http.response.start",
     "status": 200,
@@ -47,6 +46,7 @@ class EnvoyCall:
         receive: ASGI's.
         send: ASGI's.
         limit: bytes that a request message may have.
+        task: what serves it.
     """
 
     deadline = NEVER
@@ -55,6 +55,7 @@ class EnvoyCall:
     # Set on an instance only where they change: most calls end without.
     overdue = False
     gone = False
+    _cancelled = False
     _beats = 0
     _started = False
     _read_to_end = False
@@ -73,14 +74,16 @@ class EnvoyCall:
         fields: Mapping[bytes, bytes],
         receive: Receive,
         send: Send,
+        *,
         limit: int,
+        task: asyncio.Task[Any] | None,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._fields = fields
         self._limit = limit
-        self._task = asyncio.current_task()
+        self._task = task
 
     # -- what the engine does with a call
 
@@ -138,16 +141,24 @@ class EnvoyCall:
             yield self._read(message)
 
     async def answer(self, message: bytes) -> None:
-        """End a call whose response is this one message."""
+        """End a call whose response is this one message; dropped where another status than OK was set.
+
+        Raises:
+            CancelledError: the client has left.
+        """
         send = self._send
-        if self._initial or self._trailing or self._started:
-            await self.write_framed(framed(message))
-            await self.end()
-            return
-        self._started = True
-        await send(_START)
-        await send({"type": "http.response.body", "body": framed(message)})
-        await send(_OK_TRAILERS)
+        try:
+            if self._initial or self._trailing or self._started or self._code:
+                if self._code in _GOOD:
+                    await self.write_framed(framed(message))
+                await self.end()
+                return
+            self._started = True
+            await send(_START)
+            await send({"type": "http.response.body", "body": framed(message)})
+            await send(_OK_TRAILERS)
+        except OSError:
+            self._leave()
 
     async def write_framed(self, frame: bytes) -> None:
         """Send a part of the response; returns when Envoy has room for more.
@@ -205,8 +216,10 @@ class EnvoyCall:
             asyncio.ensure_future(self._receive()).add_done_callback(self._told)
 
     def cut_off(self) -> None:
-        """Cancel the call: the server does not wait any longer."""
-        self._over(overdue=False)
+        """Cancel the call, again if need be: the server does not wait any longer."""
+        if self._task is not None:
+            self._cancelled = True
+            self._task.cancel()
 
     # -- what servicers do with it
 
@@ -220,7 +233,7 @@ class EnvoyCall:
         if client is None:
             return "unix:"
         host, port = client
-        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+        return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
         """What is known of the connection's security: TLS or not, and the client's certificate."""
@@ -300,6 +313,19 @@ class EnvoyCall:
             return None
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._task is not None and self._task.done()
+
+    def cancelled(self) -> bool:
+        """Whether it was ended from outside: by the client's leaving, its deadline, or the server's stop."""
+        return self._cancelled or self.gone
+
+    def add_done_callback(self, callback: Callable[[EnvoyCall], None]) -> None:
+        """Have this called with the call when it has ended."""
+        if self._task is not None:
+            self._task.add_done_callback(lambda _: callback(self))
+
     def set_compression(self, compression: grpc.Compression) -> None:
         """Ignored: responses are small, and are sent as they are."""
 
@@ -344,29 +370,7 @@ class EnvoyCall:
                 self._over(overdue=False)
 
     def _over(self, *, overdue: bool) -> None:
-        self.overdue = overdue
-        if self._task is not None:
+        """Cancel the call: once, so that what tidies up is left to it."""
+        if not self._cancelled and self._task is not None:
+            self._cancelled, self.overdue = True, overdue
             self._task.cancel()
-
-
-async def send_page(send: Send, page: HttpResponse, *, only_head: bool = False) -> None:
-    """Send a response of plain HTTP, with its length.
-
-    Args:
-        send: ASGI's.
-        page: the response.
-        only_head: keep the body back, as HEAD asks; in HTTP/2 a body would be an error.
-    """
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in page.headers]
-    headers.append((b"content-length", b"%d" % len(page.body)))
-    await send({"type": "http.response.start", "status": page.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if only_head else page.body})
-
-
-def common_name(subject: str) -> str:
-    """The common name in a certificate's subject as Envoy writes it (RFC 2253); empty if it has none."""
-    for part in subject.replace("\\,", "\0").split(","):
-        key, _, value = part.strip().partition("=")
-        if key.upper() == "CN":
-            return value.replace("\0", ",")
-    return ""

@@ -53,8 +53,8 @@ def fields_of(pairs: Iterable[Pair]) -> list[Field]:
 
 
 def encoded_message(text: str) -> bytes:
-    """A text for ``grpc-message``: UTF-8, percent-encoded."""
-    return quote(text, safe=_PLAIN).encode("ascii")
+    """A text for ``grpc-message``: UTF-8, percent-encoded; what UTF-8 cannot say as question marks."""
+    return quote(text, safe=_PLAIN, errors="replace").encode("ascii")
 
 
 def seconds_of(timeout: bytes) -> float:

@@ -1,0 +1,228 @@
+"""A service of bytes that shows what an engine does; mounted bare, without the boundary.
+
+``probe_on`` serves it on either engine. On Envoy it is the ASGI application of this module, which a real
+Envoy imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from session_service import envoy_binary
+from session_service.rpc.engines import grpc_aio
+from session_service.rpc.engines.asgi import Receive, Scope, Send
+from session_service.rpc.engines.envoy import EnvoyServer
+from session_service.rpc.engines.envoy_admin import EnvoyAdmin
+from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
+from session_service.rpc.engines.limits import Limits, ServerTls
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.waiting import eventually_async
+
+APPLICATION: Final = "tests.support.probe:application"
+LIMITS: Final = Limits(
+    max_concurrent_rpcs=100,
+    max_concurrent_streams=100,
+    max_message_bytes=1 << 16,
+    max_metadata_bytes=1 << 14,
+    max_connection_age=600,
+    max_connection_age_grace=60,
+    handshake_timeout=5,
+)
+_ADMIN_VARIABLE: Final = "PROBE_ADMIN_SOCKET"
+_PATIENCE: Final = 20.0
+
+
+class Probe:
+    """The methods, and how calls of those that never end have ended."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._ended = 0
+        self._told: list[bool] = []
+
+    async def echo(self, request: bytes, _: Any) -> bytes:
+        """Answer with the request."""
+        return request
+
+    async def caller(self, _: bytes, context: Any) -> bytes:
+        """Answer with what is known of the caller, as JSON."""
+        known = {key: [value.decode() for value in values] for key, values in context.auth_context().items()}
+        names = context.peer_identities()
+        identities = None if names is None else [name.decode() for name in names]
+        facts = {"known": known, "identities": identities, "key": context.peer_identity_key()}
+        return json.dumps({**facts, "peer": context.peer()}).encode()
+
+    async def mirror(self, request: bytes, context: Any) -> bytes:
+        """Send the caller's own ``x-`` metadata back, ahead and at the end."""
+        sent = context.invocation_metadata()
+        await context.send_initial_metadata(tuple(pair for pair in sent if pair[0].startswith("x-early")))
+        context.set_trailing_metadata(tuple(pair for pair in sent if pair[0].startswith("x-late")))
+        return request
+
+    async def remaining(self, _: bytes, context: Any) -> bytes:
+        """Answer with the time that remains."""
+        return json.dumps(context.time_remaining()).encode()
+
+    async def abort(self, request: bytes, context: Any) -> bytes:
+        """End with a status of every part."""
+        trailing = (("x-late", "1"), ("x-late-bin", b"\0\xff"))
+        await context.abort(grpc.StatusCode.DATA_LOSS, request.decode(), trailing)
+        return b""
+
+    async def both(self, request: bytes, context: Any) -> bytes:
+        """Answer, although another status than OK is set."""
+        context.set_code(grpc.StatusCode.ABORTED)
+        context.set_details("again")
+        return request
+
+    async def count(self, request: bytes, _: Any) -> AsyncIterator[bytes]:
+        """Count by yielding."""
+        for number in range(int(request)):
+            yield b"%d" % number
+
+    async def tell(self, request: bytes, context: Any) -> None:
+        """Count by writing."""
+        for number in range(int(request)):
+            await context.write(b"%d" % number)
+
+    async def chat(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """Answer each message; end badly at ``fail``."""
+        with self._noted():
+            async for request in requests:
+                if request == b"fail":
+                    await context.abort(grpc.StatusCode.OUT_OF_RANGE, "as asked")
+                yield request
+
+    async def hang(self, _: bytes, context: Any) -> bytes:
+        """Never answer."""
+        context.add_done_callback(lambda call: self._told.append(call.cancelled()))
+        with self._noted():
+            await asyncio.Event().wait()
+        return b""
+
+    async def drip(self, _: bytes, __: Any) -> AsyncIterator[bytes]:
+        """Answer once, and never again."""
+        with self._noted():
+            yield b"one"
+            await asyncio.Event().wait()
+
+    async def flood(self, _: bytes, __: Any) -> AsyncIterator[bytes]:
+        """Answer without end."""
+        with self._noted():
+            while True:
+                yield bytes(10_000)
+
+    async def ends(self, _: bytes, __: Any) -> bytes:
+        """Answer with how many of the calls above have begun, have ended, and were told of as ended."""
+        return json.dumps([self._begun, self._ended, len(self._told)]).encode()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """All methods, as the service ``p.P``."""
+        unary = ("echo", "caller", "mirror", "remaining", "abort", "both", "hang", "ends")
+        handlers: dict[str, Any] = {
+            name: grpc.unary_unary_rpc_method_handler(getattr(self, name)) for name in unary
+        }
+        for name in ("count", "tell", "drip", "flood"):
+            handlers[name] = grpc.unary_stream_rpc_method_handler(getattr(self, name))
+        handlers["chat"] = grpc.stream_stream_rpc_method_handler(self.chat)
+        return grpc.method_handlers_generic_handler("p.P", handlers)
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        self._begun += 1
+        try:
+            yield
+        finally:
+            self._ended += 1
+
+
+class Application:
+    """The probe inside Envoy."""
+
+    _server: EnvoyServer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or live from startup to shutdown."""
+        if scope["type"] == "http":
+            await self._server(scope, receive, send)
+            return
+        await receive()
+        self._server = EnvoyServer(LIMITS, EnvoyAdmin(Path(os.environ.get(_ADMIN_VARIABLE, ""))))
+        self._server.add_generic_rpc_handlers((Probe().handler(),))
+        starting = asyncio.ensure_future(self._server.start())
+        await self._server.prepared.wait()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        # Where Envoy only validates it never was live.
+        starting.cancel()
+        await self._server.stop(None)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+application = Application()
+
+
+@contextlib.asynccontextmanager
+async def probe_on(
+    engine: str, *, tls: ServerTls | None = None, unix_socket: bool = False
+) -> AsyncIterator[str]:
+    """Serve the probe on an engine around a block; gives the address."""
+    with tempfile.TemporaryDirectory(prefix="probe-", dir="/tmp") as name:
+        directory = Path(name)
+        listen = f"unix:{directory / 'p.sock'}" if unix_socket else f"{LOOPBACK}:{free_port()}"
+        serving = _in_envoy(listen, tls, directory) if engine == "envoy" else _on_grpc_aio(listen, tls)
+        async with serving:
+            yield listen
+
+
+@contextlib.asynccontextmanager
+async def _on_grpc_aio(listen: str, tls: ServerTls | None) -> AsyncIterator[None]:
+    server = grpc_aio.make_server(LIMITS, share_port=False)
+    grpc_aio.listen(server, listen, tls)
+    server.add_generic_rpc_handlers((Probe().handler(),))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+@contextlib.asynccontextmanager
+async def _in_envoy(listen: str, tls: ServerTls | None, directory: Path) -> AsyncIterator[None]:
+    admin = directory / "a.sock"
+    configuration = directory / "envoy.json"
+    listener = Listener(listen, share_port=False, limits=LIMITS, tls=tls, cors_origins=())
+    configuration.write_text(json.dumps(bootstrap(listener, APPLICATION, admin, json_log=False)))
+    process = _started(configuration, admin)
+    try:
+        await eventually_async(lambda: _live(process, admin), timeout=_PATIENCE)
+        yield
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, _PATIENCE)
+
+
+def _started(configuration: Path, admin: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            *(envoy_binary.path(), "--config-path", configuration, "--disable-hot-restart"),
+            *("--concurrency", "1", "--log-level", "warning"),
+        ],
+        env={**os.environ, **envoy_binary.environment(), _ADMIN_VARIABLE: str(admin)},
+        cwd=configuration.parent,
+    )
+
+
+async def _live(process: subprocess.Popen[bytes], admin: Path) -> bool:
+    assert process.poll() is None, "Envoy did not start; its log is in the captured output"
+    return await EnvoyAdmin(admin)._ok("GET", "/ready")
