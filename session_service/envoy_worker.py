@@ -93,8 +93,9 @@ class EnvoyWorker:
             number: Any = self._connection.recv()
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(self._connection.fileno())
-            number = signal.SIGTERM
-        self._orders.obey(number)
+            self._orders.lose_supervisor()
+        else:
+            self._orders.obey(number)
 
 
 # pyvoy puts the working directory first, which must not shadow anything.

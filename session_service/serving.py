@@ -60,6 +60,7 @@ class Orders:
         self.stopping = asyncio.Event()
         self._running: Running | None = None
         self._keys_changed = False
+        self._orphaned = False
 
     def obey(self, number: int) -> None:
         """Do as a signal says.
@@ -75,13 +76,23 @@ class Orders:
             self.stopping.set()
         self._catch_up()
 
+    def lose_supervisor(self) -> None:
+        """Stop, and leave the port soon: another supervisor may be about to start."""
+        self._orphaned = True
+        self.stopping.set()
+        self._catch_up()
+
     def apply_to(self, running: Running) -> None:
         """From here on orders are carried out on this server, and what came before is."""
         self._running = running
         self._catch_up()
 
     def _catch_up(self) -> None:
-        if self._keys_changed and self._running:
+        if self._running is None:
+            return
+        if self._orphaned:
+            self._running.drain.soon()
+        if self._keys_changed:
             self._keys_changed = False
             self._running.reload_keys()
 
@@ -293,7 +304,7 @@ def _follow_signals(orders: Orders) -> None:
 def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, orders: Orders) -> None:
     """Stop, and look no more: what is closed stays readable, and would keep the loop awake."""
     loop.remove_reader(sentinel)
-    orders.obey(signal.SIGTERM)
+    orders.lose_supervisor()
 
 
 def tls(config: Config) -> ServerTls | None:

@@ -99,7 +99,7 @@ def start_service(redis_server: RedisServer) -> Iterator[Callable[..., ServicePr
 
 
 @pytest.fixture
-def dev_service() -> Iterator[ServiceProcess]:
+def dev_service(engine: str) -> Iterator[ServiceProcess]:
     """A service in development mode, in a directory of its own."""
     with ServiceProcess(dev=True) as service:
         yield service

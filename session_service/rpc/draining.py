@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+import math
+from typing import Final, Protocol
 
 from session_service.rpc.health import Health
 from session_service.rpc.traffic import Traffic
+
+_SOON_SECONDS: Final = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,11 @@ class Drain:
         self._health = health
         self._traffic = traffic
         self._hurry = asyncio.Event()
+        self._longest_delay = math.inf
+
+    def soon(self) -> None:
+        """Take calls for half a second more at most: somebody else is about to want the port."""
+        self._longest_delay = _SOON_SECONDS
 
     def hurry(self) -> None:
         """Cut off what is still in flight: whoever waits has no patience left."""
@@ -60,6 +68,6 @@ class Drain:
             await self._server.stop(None)
 
     async def _in_order(self, delay: float, grace: float) -> None:
-        await self._traffic.quiet(delay)
+        await self._traffic.quiet(min(delay, self._longest_delay))
         self._health.end_watches()
         await self._server.stop(grace)

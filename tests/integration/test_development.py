@@ -22,6 +22,9 @@ from tests.support.house_rules import ROOT
 from tests.support.processes import alive
 from tests.support.service_client import connect
 
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 SESSIONS = "user_session:*"
 
 

@@ -7,7 +7,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.service_process import ROOT, ServiceProcess
+
+# Each test runs on both engines.
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def test_login_and_check() -> None:

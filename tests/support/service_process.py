@@ -113,6 +113,8 @@ class ServiceProcess:
     def launch(self) -> None:
         """Start the process without waiting for anything."""
         self._release()
+        # A worker that outlives a killed supervisor for a moment goes on writing into the file it has.
+        self.log_file.unlink(missing_ok=True)
         with self.log_file.open("wb") as log, self.output_file.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command("serve", *self._arguments),
