@@ -18,13 +18,11 @@ from session_api.v1 import session_service_pb2 as pb
 from session_service.domain.service_keys import service_key_digest
 from session_service.tokens.keys import new_document
 from tests.support import RedisBinary, RedisServer, ServiceProcess, eventually_async
+from tests.support.engines import ENGINES, services_on
 from tests.support.history import History
 from tests.support.in_process import ADMIN_KEY
 from tests.support.outcomes import OK
 from tests.support.service_client import ServiceClient, bearer, connect
-
-# Each test runs on both engines.
-pytestmark = pytest.mark.usefixtures("engine")
 
 Ending: TypeAlias = Callable[[ServiceClient, pb.LoginResponse], Awaitable[object]]
 ENOUGH = 40
@@ -88,10 +86,11 @@ ENDINGS: tuple[Ending, ...] = (
 )
 
 
-@pytest.fixture(scope="module")
-def addresses(one_binary: RedisBinary) -> Iterator[list[str]]:
-    """Two services in processes of their own, over one Redis and with the same keys."""
+@pytest.fixture(scope="module", params=ENGINES)
+def addresses(request: pytest.FixtureRequest, one_binary: RedisBinary) -> Iterator[list[str]]:
+    """Two services in processes of their own, over one Redis and with the same keys; on each engine."""
     with ExitStack() as stack:
+        stack.enter_context(services_on(request.param))
         where = {"url": stack.enter_context(RedisServer(one_binary)).url}
         keys = stack.enter_context(TemporaryDirectory())
         key_file = Path(keys, "keys.json")
