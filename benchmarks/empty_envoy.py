@@ -34,11 +34,12 @@ class EmptyApplication:
     """The ASGI application: the engine with one method.
 
     Args:
-        launch: what the starting process tells.
+        connection: to the starting process.
     """
 
-    def __init__(self, launch: Launch) -> None:
-        self._launch = launch
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._launch: Launch = connection.recv()
         self._server: EnvoyServer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,31 +55,40 @@ class EmptyApplication:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SESSION_SERVICE, {"VerifyToken": handler}),)
         )
-        started = asyncio.create_task(self._server.start())
+        # Nothing is ever said; the connection ends with the starting process, however that ends.
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), os.kill, os.getpid(), signal.SIGKILL)
+        started = asyncio.create_task(self._start())
         await self._server.prepared.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         started.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _start(self) -> None:
+        await self._server.start()
+        self._connection.send(self._launch.config.server.listen)
+
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM or Ctrl-C."""
     config = load_config(None, os.environ)
     configure_logging(config.logging.format, config.logging.level)
     listen = free_address(config.server.listen)
     config = config.model_copy(update={"server": config.server.model_copy(update={"listen": listen})})
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    stops = {signal.SIGTERM, signal.SIGINT}
     with tempfile.TemporaryDirectory(prefix="empty-") as name:
         worker = EnvoyWorker(
             config, Path(name) / "envoy", share_port=False, application=f"{__spec__.name}:application"
         )
-        log.info("serving", extra={"address": listen})
-        signal.sigwait({signal.SIGTERM})
+        # From here on only: Envoy inherits what waits, and would not hear that it is to end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        if worker.address() is not None:
+            log.info("serving", extra={"address": listen})
+            signal.sigwait(stops)
         worker.end()
 
 
 if CONNECTION_VARIABLE in os.environ:
-    application = EmptyApplication(Connection(int(os.environ[CONNECTION_VARIABLE])).recv())
+    application = EmptyApplication(Connection(int(os.environ[CONNECTION_VARIABLE])))
 elif __name__ == "__main__":
     main()

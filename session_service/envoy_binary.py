@@ -14,7 +14,13 @@ def unavailable() -> str:
     """Why the Envoy engine cannot run here; empty if it can."""
     if importlib.util.find_spec("pyvoy") is None:
         return "the extra 'envoy' is not installed: pip install 'session-service[envoy]'"
-    if not any(environment().get(name) for name in _PRELOADS):
+    try:
+        found = environment()
+        path()
+    except ImportError as error:
+        # `envoy` is a package of xds-protos too, and what is taken from pyvoy is private.
+        return f"the extra 'envoy' is damaged, or not one that this version knows: {error}"
+    if not any(found.get(name) for name in _PRELOADS):
         return f"this Python ({sys.executable}) was built without a shared libpython"
     return ""
 

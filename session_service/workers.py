@@ -12,6 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -148,7 +149,7 @@ class EnvoyWorker:
 
     Args:
         config: the whole configuration.
-        directory: private, for its files; new, and its own.
+        directory: private, for its files; new, and its own: it goes when the worker has ended.
         share_port: let other workers listen on the same port.
         application: what Envoy runs, ``module:name``.
     """
@@ -157,6 +158,7 @@ class EnvoyWorker:
         self, config: Config, directory: Path, *, share_port: bool, application: str = APPLICATION
     ) -> None:
         directory.mkdir(mode=0o700)
+        self._directory = directory
         admin_socket, bootstrap_file = directory / "admin.sock", directory / "envoy.json"
         server, log = config.server, config.logging
         listener = Listener(server.listen, share_port, limits(config), tls(config), server.cors_origins)
@@ -238,6 +240,7 @@ class EnvoyWorker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _environment(connection: int) -> Mapping[str, str]:

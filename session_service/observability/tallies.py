@@ -7,6 +7,7 @@ every collection of the process's own registry, and once a second for what other
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
@@ -33,18 +34,20 @@ class Tally:
 
     def observe(self, amount: float) -> None:
         """Count an observation."""
-        self._counts[bisect_left(self._bounds, amount)] += 1
+        bucket = bisect_left(self._bounds, amount)
+        self._counts[bucket] += 1
         self._sum += amount
 
     def flush(self) -> None:
-        """Move what was counted over to the series."""
+        """Move what was counted over to the series; by one thread at a time, while another observes."""
+        # Taken away first: what is observed while the series is added to is for the next time.
+        counts, self._counts = self._counts, [0] * len(self._counts)
+        amounts, self._sum = self._sum, 0.0
         # There is no public way to add several observations at once.
-        for bucket, count in zip(self._series._buckets, self._counts, strict=True):  # noqa: SLF001
+        for bucket, count in zip(self._series._buckets, counts, strict=True):  # noqa: SLF001
             if count:
                 bucket.inc(count)
-        self._series._sum.inc(self._sum)  # noqa: SLF001
-        self._counts = [0] * len(self._counts)
-        self._sum = 0.0
+        self._series._sum.inc(amounts)  # noqa: SLF001
 
 
 class Tallies(Collector):
@@ -56,6 +59,8 @@ class Tallies(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tallies: list[Tally] = []
+        # The registry is collected by threads of the metrics' HTTP server.
+        self._flushing = threading.Lock()
         registry.register(self)
 
     def tally(self, series: Histogram, bounds: Sequence[float]) -> Tally:
@@ -66,8 +71,9 @@ class Tallies(Collector):
 
     def flush(self) -> None:
         """Move everything counted over."""
-        for each in self._tallies:
-            each.flush()
+        with self._flushing:
+            for each in self._tallies:
+                each.flush()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the series tell of themselves."""

@@ -215,6 +215,14 @@ def test_a_body_that_is_too_large(client: RestClient, size: int) -> None:
     assert "larger" in response.json()["message"]
 
 
+@pytest.mark.parametrize("kind", ["application/grpcx", "application/grpc; x", "application/grpc-web+json"])
+def test_a_body_of_almost_grpc(client: RestClient, kind: str) -> None:
+    """What only looks like gRPC's content type is a call by REST, and bounded as such."""
+    body = b"{" + b" " * 65_536
+    response = client.call("POST", "/v1/login", content=body, headers={"content-type": kind})
+    assert failure(response) == (413, 8, "")
+
+
 def test_the_largest_body(client: RestClient) -> None:
     """As many bytes as are allowed are read."""
     right = json.dumps({"username": client.add_user()["username"], "password": PASSWORD})

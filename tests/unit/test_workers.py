@@ -88,8 +88,8 @@ def test_several_share_the_port(start: Start, tmp_path: Path, shared: bool) -> N
     assert envoy["static_resources"]["listeners"][0]["enable_reuse_port"] is shared
 
 
-def test_orders_reach_it(start: Start) -> None:
-    """Through the connection; at the order to stop it ends by itself, and that is seen."""
+def test_orders_reach_it(start: Start, tmp_path: Path) -> None:
+    """Through the connection; at the order to stop it ends by itself, that is seen, and it leaves nothing."""
     worker = start(SERVES)
     worker.address()
     worker.obey(signal.SIGHUP)
@@ -98,6 +98,7 @@ def test_orders_reach_it(start: Start) -> None:
     assert wait([worker.ended], 20)
     assert worker.has_ended()
     assert (worker.exit_code, alive(worker.pid)) == (0, False)
+    assert not (tmp_path / "worker").exists()
 
 
 def test_one_that_ends_before_it_serves_has_no_address(start: Start) -> None:

@@ -32,6 +32,7 @@ from session_service.rpc.engines.refusals import (
     MalformedError,
     MetadataTooLargeError,
     RefusedError,
+    StoppingError,
     TooManyCallsError,
     UnknownEncodingError,
     UnknownMethodError,
@@ -64,6 +65,7 @@ class EnvoyServer:
         self._methods: dict[str, _Method] = {}
         self._pages = EnvoyPages(limits.max_concurrent_rpcs)
         self._calls: set[EnvoyCall] = set()
+        self._stopped = False
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pulse: asyncio.Task[None] | None = None
         self.prepared = asyncio.Event()
@@ -90,11 +92,14 @@ class EnvoyServer:
             grace: seconds for that; ``None`` = none.
         """
         if grace:
-            await self._admin.announce_end()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
+                    await self._admin.announce_end()
                     await self._admin.stop_listening()
                     await self._idle()
+        # Connections that are open may still bring calls, and would for as long as somebody sends them.
+        self._stopped = True
+        self._pages.close()
         for call in list(self._calls):
             call.cut_off()
         await self._idle()
@@ -109,7 +114,8 @@ class EnvoyServer:
             return
         task = asyncio.current_task(self._loop)
         call = EnvoyCall(scope, fields, receive, send, limit=self._limits.max_message_bytes, task=task)
-        self._calls.add(call)
+        if not self._stopped:
+            self._calls.add(call)
         try:
             await self._serve(call, scope["path"], fields)
         except asyncio.CancelledError:
@@ -146,6 +152,8 @@ class EnvoyServer:
 
     def _admit(self, call: EnvoyCall, fields: Mapping[bytes, bytes]) -> None:
         limits = self._limits
+        if self._stopped:
+            raise StoppingError("the server stops")
         if len(self._calls) > limits.max_open_calls:
             raise TooManyCallsError("more calls are under way than the server takes")
         if fields.get(b"te") != b"trailers":
@@ -181,7 +189,11 @@ class EnvoyServer:
             await asyncio.sleep(_BEAT_SECONDS)
             now = self._loop.time()
             for call in list(self._calls):
-                call.beat(now, self._patience)
+                try:
+                    call.beat(now, self._patience)
+                except Exception:
+                    # No reason to look after no call ever again.
+                    log.exception("a call cannot be looked after")
 
     async def _idle(self) -> None:
         """Return when two beats in a row have seen no call."""

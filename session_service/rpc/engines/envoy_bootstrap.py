@@ -221,11 +221,14 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
 
 # To a cluster that is not there: beside a direct response CORS is not served (envoyproxy/envoy#8262).
 _NOWHERE: Final[Json] = {"cluster": "none"}
+# Just what the transcoder and the filter for gRPC-Web take for gRPC: of anything else that is spelled
+# alike (`application/grpc;x`) the transcoder would make a call by REST, past the limits that hold for REST.
+_GRPC_TYPES: Final = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
 # Streams may go on for ever; Python sees each message's length before the message.
 _GRPC: Final[Json] = {
     "match": {
         "prefix": "/",
-        "headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}],
+        "headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": _GRPC_TYPES}}}],
     },
     "route": _NOWHERE,
     "typed_per_filter_config": {

@@ -44,6 +44,10 @@ class EnvoyPages:
         """Answer at this path."""
         self._pages[path] = handler
 
+    def close(self) -> None:
+        """Answer no more: whoever asks is told to come again."""
+        self._limit = 0
+
     async def answer(self, scope: Scope, send: Send, is_method: Callable[[str], bool]) -> None:
         """Answer one request.
 

@@ -46,6 +46,12 @@ class TooManyCallsError(RefusedError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class StoppingError(RefusedError):
+    """The server has stopped, and waits for nothing more."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
 class UnknownMethodError(RefusedError):
     """No such method is served."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from session_service.observability.tallies import Tallies
+from session_service.observability.tallies import Tallies, Tally
 
 BOUNDS = (0.001, 0.01, 0.1)
 AMOUNTS = st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(0, 1)), max_size=30)
@@ -46,3 +47,23 @@ def test_nothing_is_counted_twice() -> None:
     tallies.flush()
     assert registry.get_sample_value("h_count") == 1
     assert registry.get_sample_value("h_count") == 1
+
+
+def test_what_is_observed_meanwhile_is_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that collects takes nothing away from the one that counts."""
+    registry = CollectorRegistry()
+    series = Histogram("h", "doc", registry=registry, buckets=BOUNDS)
+    tally = Tally(series, BOUNDS)
+    add = series._sum.inc
+
+    def observe_meanwhile(amount: float) -> None:
+        tally.observe(0.5)
+        add(amount)
+
+    tally.observe(0.25)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(series._sum, "inc", observe_meanwhile)
+        tally.flush()
+    assert (registry.get_sample_value("h_count"), registry.get_sample_value("h_sum")) == (1, 0.25)
+    tally.flush()
+    assert (registry.get_sample_value("h_count"), registry.get_sample_value("h_sum")) == (2, 0.75)

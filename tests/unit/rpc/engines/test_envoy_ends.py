@@ -154,6 +154,44 @@ async def test_what_is_in_flight_is_finished_within_the_grace(served: Any) -> No
     assert request.status == (0, "")
 
 
+async def test_callers_that_never_pause_hold_no_stop_up(served: Any) -> None:
+    """Who calls again at once is told that the server stops, by gRPC and by HTTP, and is not waited for."""
+    hanging = Hanging()
+    served.unary("hang", hanging)
+
+    async def call_for_ever() -> None:
+        while True:
+            await served.call(Request("/t.T/hang", message(b"")))
+
+    callers = [asyncio.ensure_future(call_for_ever()) for _ in range(3)]
+    await eventually_async(lambda: hanging.begun == 3)
+    await asyncio.wait_for(served.engine.stop(None), 5)
+    for each in callers:
+        each.cancel()
+    assert hanging.begun == 3
+    request = await served.call(Request("/t.T/hang", message(b"")))
+    assert request.status == (14, "the server stops")
+
+
+async def test_a_call_that_cannot_be_asked_leaves_the_others_looked_after(
+    served: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever Envoy's module raises for one call, the deadlines of all others are kept."""
+
+    class Broken(Request):
+        def receive(self) -> Any:
+            if self.reads:
+                raise RuntimeError("broken")
+            return super().receive()
+
+    hanging = Hanging()
+    served.unary("hang", hanging)
+    served.begin(Broken("/t.T/hang", message(b"")))
+    await eventually_async(lambda: "cannot be looked after" in caplog.text)
+    request = await served.call(Request("/t.T/hang", message(b""), headers={"grpc-timeout": "1m"}))
+    assert request.status[0] == 4
+
+
 async def test_more_calls_than_can_be_borne_are_turned_away(served: Any) -> None:
     """The limit's last call is served, the next one RESOURCE_EXHAUSTED, and one that ended makes room."""
     hanging = Hanging()

@@ -42,6 +42,16 @@ async def test_more_requests_than_allowed_are_told_to_come_again() -> None:
     assert pages.under_way == 0
 
 
+async def test_closed_pages_answer_no_more() -> None:
+    """Nobody gets in hand any more: a stop need not wait for those who ask again and again."""
+    pages, slow = EnvoyPages(LIMIT), Slow()
+    pages.add("/slow", slow)
+    pages.close()
+    request = Request("/slow", headers={"content-type": None})
+    await pages.answer(request.scope, request.send, lambda _: False)
+    assert (request.http_status, request.headers["retry-after"]) == (503, "1")
+
+
 async def test_a_path_of_grpc_says_so() -> None:
     """JSON on the path of a method is 415, on any other path without a page 404."""
     pages = EnvoyPages(LIMIT)
