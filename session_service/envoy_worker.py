@@ -77,6 +77,8 @@ class EnvoyWorker:
             await serve(config, make_metrics(CollectorRegistry()), self._orders, self._tell, self._open)
         except Exception:
             log.exception("serving failed")
+            # Envoy itself would end with 0, as if it had been told to.
+            os._exit(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _open(self, config: Config) -> tuple[Server, str]:

@@ -158,7 +158,7 @@ class EnvoyServer:
             raise TooManyCallsError("more calls are under way than the server takes")
         if fields.get(b"te") != b"trailers":
             raise MalformedError("metadata", "te: trailers is needed, since a call's status is in trailers")
-        if sum(map(len, fields.values())) > limits.max_metadata_bytes:
+        if call.metadata_size() > limits.max_metadata_bytes:
             raise MetadataTooLargeError(f"the metadata has more than {limits.max_metadata_bytes} bytes")
         if _TRANSCODED in fields:
             method = fields.get(_TRANSCODED_METHOD, b"").decode("latin-1")

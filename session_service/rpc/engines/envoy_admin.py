@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 _LIVE_POLL_SECONDS: Final = 0.02
+_LIVE_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 5.0
 
 
 class EnvoyAdmin:
@@ -21,10 +23,15 @@ class EnvoyAdmin:
         self._socket = socket
 
     async def wait_live(self) -> None:
-        """Return when every listener is served."""
-        # Nothing tells when; and a start takes a tenth of a second.
-        while not await self._ok("GET", "/ready"):  # noqa: ASYNC110
-            await asyncio.sleep(_LIVE_POLL_SECONDS)
+        """Return when every listener is served.
+
+        Raises:
+            TimeoutError: that takes too long.
+        """
+        async with asyncio.timeout(_LIVE_SECONDS):
+            # Nothing tells when; and a start takes a tenth of a second.
+            while not await self._ok("GET", "/ready"):  # noqa: ASYNC110
+                await asyncio.sleep(_LIVE_POLL_SECONDS)
 
     async def announce_end(self) -> None:
         """Have every response ask its client to connect elsewhere (GOAWAY, ``connection: close``)."""
@@ -35,11 +42,14 @@ class EnvoyAdmin:
         await self._ok("POST", "/drain_listeners")
 
     async def _ok(self, method: str, path: str) -> bool:
-        """Whether the answer was 200; ``False`` also while nobody answers."""
+        """Whether the answer was 200; ``False`` also where nobody answers."""
         with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_unix_connection(str(self._socket))
-            with contextlib.closing(writer):
-                writer.write(f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n".encode())
-                answer = await reader.read()
-            return answer.startswith(b"HTTP/1.1 200")
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return (await self._ask(method, path)).startswith(b"HTTP/1.1 200")
         return False
+
+    async def _ask(self, method: str, path: str) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        with contextlib.closing(writer):
+            writer.write(f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n".encode())
+            return await reader.read()

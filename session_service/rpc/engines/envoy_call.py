@@ -87,6 +87,13 @@ class EnvoyCall:
 
     # -- what the engine does with a call
 
+    def metadata_size(self) -> int:
+        """Bytes of all values; those of the few names alone would be left to Envoy's own limit."""
+        headers = self._scope["headers"]
+        if len(headers) == len(self._fields):
+            return sum(map(len, self._fields.values()))
+        return sum(len(value) for _, value in headers)
+
     async def only_message(self) -> bytes:
         """The request of a method that takes exactly one message.
 

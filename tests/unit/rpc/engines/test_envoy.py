@@ -301,5 +301,14 @@ async def test_a_page_whose_reader_has_left_is_no_failure(served: Any) -> None:
     assert request.sent == []
 
 
+async def test_metadata_in_many_fields_of_one_name_counts_as_a_whole(served: Any) -> None:
+    """No field alone is over the limit, all together they are."""
+    served.unary("echo", echo)
+    request = Request("/t.T/echo", message(b"x"))
+    request.scope["headers"] += [(b"x-many", b"y" * 100)] * 10
+    await served.call(request)
+    assert request.status[0] == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+
+
 def _has(request: Request, count: int) -> bool:
     return len(request.messages) == count

@@ -26,6 +26,7 @@ _OF_THE_ENGINE = {
         "end_with",
         "gone",
         "messages",
+        "metadata_size",
         "next_message",
         "only_message",
     ),
