@@ -104,7 +104,7 @@ class EnvoyServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         fields: dict[bytes, bytes] = dict(scope["headers"])
-        if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
+        if not self._is_call(scope, fields):
             await self._pages.answer(scope, send, self._is_method)
             return
         task = asyncio.current_task(self._loop)
@@ -118,6 +118,18 @@ class EnvoyServer:
             pass  # what pyvoy raises where the client has left
         finally:
             self._calls.discard(call)
+
+    def _is_call(self, scope: Scope, fields: Mapping[bytes, bytes]) -> bool:
+        """Whether a request is a call: a POST of gRPC's type, to what is no page.
+
+        A page stays one whatever its request says of itself: a gateway passes on what a client wrote, and
+        takes the 200 that every answer of gRPC has for a yes. And HEAD forbids the body that a call has.
+        """
+        return (
+            fields.get(b"content-type", b"").startswith(b"application/grpc")
+            and scope["method"] == "POST"
+            and scope["path"] not in self._pages
+        )
 
     async def _serve(self, call: EnvoyCall, path: str, fields: Mapping[bytes, bytes]) -> None:
         """Serve a call by its method, whatever is wrong with it."""
