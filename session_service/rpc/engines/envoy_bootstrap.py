@@ -167,8 +167,21 @@ def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]
         _filter("http.buffer", "Buffer", max_request_bytes=limits.max_message_bytes),
         _filter("http.grpc_web", "GrpcWeb"),
         _transcoder(),
+        _NOTHING_ENCODED,
         _python(application),
     ]
+
+
+# Once the transcoder has read it, no path that is served has a percent sign. pyvoy decodes paths: one that
+# a proxy has let pass would become another, and one that is no UTF-8 pyvoy never answers.
+_NOTHING_ENCODED: Final[Json] = {
+    "name": "envoy.filters.http.fault",
+    "typed_config": {
+        "@type": f"{_TYPE}extensions.filters.http.fault.v3.HTTPFault",
+        "headers": [{"name": ":path", "string_match": {"safe_regex": {"regex": "[^?]*%.*"}}}],
+        "abort": {"http_status": 404, "percentage": {"numerator": 100}},
+    },
+}
 
 
 def _transcoder() -> Json:
@@ -221,11 +234,13 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
 
 # To a cluster that is not there: beside a direct response CORS is not served (envoyproxy/envoy#8262).
 _NOWHERE: Final[Json] = {"cluster": "none"}
+# As Envoy knows gRPC and gRPC-Web. Whatever else begins like them the transcoder takes for JSON.
+_GRPC_TYPES: Final = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
 # Streams may go on for ever; Python sees each message's length before the message.
 _GRPC: Final[Json] = {
     "match": {
         "prefix": "/",
-        "headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}],
+        "headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": _GRPC_TYPES}}}],
     },
     "route": _NOWHERE,
     "typed_per_filter_config": {
