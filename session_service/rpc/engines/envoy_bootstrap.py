@@ -163,6 +163,7 @@ _FORGET_TRANSCODING: Final[Json] = {
 def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]:
     return [
         *([_filter("http.cors", "Cors")] if cors else []),
+        _filter("http.header_mutation", "HeaderMutation"),
         # The transcoder itself takes as many bytes as come, and keeps them.
         _filter("http.buffer", "Buffer", max_request_bytes=limits.max_message_bytes),
         _filter("http.grpc_web", "GrpcWeb"),
@@ -250,10 +251,25 @@ _GRPC: Final[Json] = {
         }
     },
 }
+# Answers hold tokens, and who somebody is for now (RFC 6749 §5.1; ASVS 14.3.2).
+_NO_STORE: Final[Json] = {
+    "@type": f"{_TYPE}extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+    "mutations": {
+        "response_mutations": [
+            {
+                "append": {
+                    "header": {"key": "cache-control", "value": "no-store"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            }
+        ]
+    },
+}
 # Whoever calls by REST names no deadline: from the first byte to the answer a call has this long.
 _REST: Final[Json] = {
     "match": {"prefix": "/"},
     "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
+    "typed_per_filter_config": {"envoy.filters.http.header_mutation": _NO_STORE},
 }
 
 
