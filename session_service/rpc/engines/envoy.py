@@ -66,6 +66,7 @@ class EnvoyServer:
         self._calls: set[EnvoyCall] = set()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pulse: asyncio.Task[None] | None = None
+        self._loop.set_exception_handler(_heed)
         self.prepared = asyncio.Event()
         """Set when everything is registered and Envoy may begin to listen."""
 
@@ -261,6 +262,15 @@ class _Streaming:
 def _method_of(handler: Any) -> _Method:  # noqa: ANN401 - grpc's handlers are untyped
     unary = not (handler.request_streaming or handler.response_streaming)
     return _Unary(handler) if unary else _Streaming(handler)
+
+
+def _heed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what was raised outside of any call, but for answers to reads that were given up.
+
+    pyvoy answers them once their request has ended; a line for each would be a log that anybody can fill.
+    """
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def _fail(call: EnvoyCall, error: Exception) -> None:
