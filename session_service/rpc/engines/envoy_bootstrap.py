@@ -25,6 +25,7 @@ from session_service.rpc.engines.limits import (
     Limits,
     ServerTls,
 )
+from session_service.rpc.forward_auth import PATH as FORWARD_AUTH_PATH
 
 TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
 
@@ -230,6 +231,7 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
             "max_age": "7200",
         }
         host["typed_per_filter_config"] = {"envoy.filters.http.cors": policy}
+        host["routes"] = [_FORWARD_AUTH, _GRPC, _REST]
     return host
 
 
@@ -270,6 +272,16 @@ _REST: Final[Json] = {
     "match": {"prefix": "/"},
     "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
     "typed_per_filter_config": {"envoy.filters.http.header_mutation": _NO_STORE},
+}
+
+# No page of a browser asks there. A gateway may ask with the method of its client, to whose preflight CORS
+# would answer 200: a yes.
+_FORWARD_AUTH: Final[Json] = _REST | {
+    "match": {"path": FORWARD_AUTH_PATH},
+    "typed_per_filter_config": {
+        "envoy.filters.http.header_mutation": _NO_STORE,
+        "envoy.filters.http.cors": {"@type": f"{_TYPE}config.route.v3.FilterConfig", "disabled": True},
+    },
 }
 
 
