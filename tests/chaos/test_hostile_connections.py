@@ -79,6 +79,17 @@ async def test_calls_of_broken_connections_are_forgotten(process: ServiceProcess
                 assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_calls_that_are_given_up_fill_no_log(process: ServiceProcess, bystander: ServiceClient) -> None:
+    """A hundred that end by their deadline before they have sent a request: nobody is told of each."""
+    before = len(process.log())
+    async with raw_http2(process.address) as connection:
+        headers = {"grpc-timeout": "1m"}
+        calls = [await connection.open(VERIFY, end=False, headers=headers) for _ in range(100)]
+        await asyncio.wait_for(asyncio.gather(*(call.over.wait() for call in calls)), 10)
+    await bystander.verify((await bystander.open_session()).access_token)
+    assert len(process.log()) - before < 100 * 20
+
+
 async def test_a_login_that_is_not_waited_for_is_noticed(one_redis: RedisServer, serve: Serve) -> None:
     """Who hangs up in the queue for hashing is out of it: counted as CANCELLED, and not hashed for."""
     passwords = {"hashing_threads": 1, "hashing_queue": 100}

@@ -174,3 +174,10 @@ def test_no_page_may_call_unless_configured() -> None:
 
     assert "cors" not in configured()
     assert "allow_credentials" not in configured(ORIGIN)
+
+
+def test_a_preflight_is_no_yes_to_a_gateway(rest: RestClient) -> None:
+    """Forward-auth, which is off here, answers itself: 200 would let its client's request through."""
+    preflight = {"origin": ORIGIN, "access-control-request-method": "GET"}
+    assert rest.call("OPTIONS", "/authz", headers=preflight).status_code == 404
+    assert rest.call("OPTIONS", "/v1/sessions", headers=preflight).status_code == 200

@@ -336,6 +336,18 @@ def test_a_page_of_the_largest_sessions_fits(rest: RestClient) -> None:
     assert len(answer(response)["sessions"]) == 100
 
 
+def test_no_answer_is_kept_by_anybody(rest: RestClient) -> None:
+    """Tokens and who somebody is, failures too, are not for caches (RFC 6749 §5.1)."""
+    username = rest.add_user()["username"]
+    for response in (
+        rest.call("POST", "/v1/login", json={"username": username, "password": PASSWORD}),
+        rest.call("GET", "/v1/sessions", token=rest.log_in(username)["access_token"]),
+        rest.call("GET", "/v1/sessions"),
+        rest.call("POST", "/v1/login", content=b"no"),
+    ):
+        assert response.headers["cache-control"] == "no-store"
+
+
 def test_it_is_served_by_http2_too(rest: RestClient) -> None:
     """The same answers by HTTP/2, on the same port."""
     session = rest.open_session()

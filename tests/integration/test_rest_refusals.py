@@ -192,6 +192,30 @@ def test_no_such_path(client: RestClient, verb: str, path: str) -> None:
     assert failure(client.call(verb, path)) == NO_SUCH_PATH
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/session.v1.%41dminService/GetStats",
+        "/session.v1.AdminService%2FGetStats",
+        "/session.v1.AdminService/GetStats%3F",
+        "/%ff",
+        "/%",
+    ],
+)
+def test_an_encoded_path_is_no_path(client: RestClient, path: str) -> None:
+    """Who rules by paths before the service reads them as they are; and one that is no UTF-8 is answered."""
+    assert failure(client.operate("GET", path)) == NO_SUCH_PATH
+    headers = client.admin | {"content-type": "application/grpc", "te": "trailers"}
+    called = client.call("POST", path, content=b"\0" * 5, headers=headers)
+    assert called.headers["grpc-status"] == "12"
+
+
+def test_an_encoded_value_in_a_path(client: RestClient) -> None:
+    """What a path holds is another matter."""
+    response = client.operate("GET", "/v1/admin/usernames/zo%C3%AB")
+    assert failure(response) == (404, 5, "USER_NOT_FOUND")
+
+
 def test_head(client: RestClient) -> None:
     """404 without a body, and the connection goes on."""
     response = client.call("HEAD", "/v1/sessions")
@@ -241,6 +265,13 @@ def test_far_too_much(rest: RestClient) -> None:
     response = rest.call("GET", "/v1/sessions", headers={"x-long": "a" * 100_000})
     assert failure(response) == (431, 8, "")
     assert failure(log_in(rest, b" " * 3_000_000)) == (413, 8, "")
+
+
+@pytest.mark.parametrize("kind", ["application/grpcx", "application/grpc;x=y", "application/grpc-web+json"])
+def test_a_body_that_is_too_large_is_so_whatever_its_kind(client: RestClient, kind: str) -> None:
+    """What begins like gRPC's type, and is none, is JSON to the transcoder, which keeps as much as comes."""
+    response = log_in(client, b"{" + b" " * 90_000, **{"content-type": kind})
+    assert response.status_code == 413 or response.headers["grpc-status"] == "8"
 
 
 def exchanged(client: RestClient, sent: bytes) -> bytes:

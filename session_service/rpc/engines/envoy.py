@@ -68,6 +68,7 @@ class EnvoyServer:
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pulse: asyncio.Task[None] | None = None
+        self._loop.set_exception_handler(_heed)
         self.prepared = asyncio.Event()
         """Set when everything is registered and Envoy may begin to listen."""
 
@@ -109,7 +110,7 @@ class EnvoyServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         fields: dict[bytes, bytes] = dict(scope["headers"])
-        if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
+        if not self._is_call(scope, fields):
             await self._pages.answer(scope, send, self._is_method)
             return
         task = asyncio.current_task(self._loop)
@@ -124,6 +125,18 @@ class EnvoyServer:
             pass  # what pyvoy raises where the client has left
         finally:
             self._calls.discard(call)
+
+    def _is_call(self, scope: Scope, fields: Mapping[bytes, bytes]) -> bool:
+        """Whether a request is a call: a POST of gRPC's type, to what is no page.
+
+        A page stays one whatever its request says of itself: a gateway passes on what a client wrote, and
+        takes the 200 that every answer of gRPC has for a yes. And HEAD forbids the body that a call has.
+        """
+        return (
+            fields.get(b"content-type", b"").startswith(b"application/grpc")
+            and scope["method"] == "POST"
+            and scope["path"] not in self._pages
+        )
 
     async def _serve(self, call: EnvoyCall, path: str, fields: Mapping[bytes, bytes]) -> None:
         """Serve a call by its method, whatever is wrong with it."""
@@ -261,6 +274,15 @@ class _Streaming:
 def _method_of(handler: Any) -> _Method:  # noqa: ANN401 - grpc's handlers are untyped
     unary = not (handler.request_streaming or handler.response_streaming)
     return _Unary(handler) if unary else _Streaming(handler)
+
+
+def _heed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what was raised outside of any call, but for answers to reads that were given up.
+
+    pyvoy answers them once their request has ended; a line for each would be a log that anybody can fill.
+    """
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def _fail(call: EnvoyCall, error: Exception) -> None:

@@ -25,6 +25,7 @@ from session_service.rpc.engines.limits import (
     Limits,
     ServerTls,
 )
+from session_service.rpc.forward_auth import PATH as FORWARD_AUTH_PATH
 
 TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
 
@@ -163,12 +164,26 @@ _FORGET_TRANSCODING: Final[Json] = {
 def _http_filters(limits: Limits, application: str, *, cors: bool) -> list[Json]:
     return [
         *([_filter("http.cors", "Cors")] if cors else []),
+        _filter("http.header_mutation", "HeaderMutation"),
         # The transcoder itself takes as many bytes as come, and keeps them.
         _filter("http.buffer", "Buffer", max_request_bytes=limits.max_message_bytes),
         _filter("http.grpc_web", "GrpcWeb"),
         _transcoder(),
+        _NOTHING_ENCODED,
         _python(application),
     ]
+
+
+# Once the transcoder has read it, no path that is served has a percent sign. pyvoy decodes paths: one that
+# a proxy has let pass would become another, and one that is no UTF-8 pyvoy never answers.
+_NOTHING_ENCODED: Final[Json] = {
+    "name": "envoy.filters.http.fault",
+    "typed_config": {
+        "@type": f"{_TYPE}extensions.filters.http.fault.v3.HTTPFault",
+        "headers": [{"name": ":path", "string_match": {"safe_regex": {"regex": "[^?]*%.*"}}}],
+        "abort": {"http_status": 404, "percentage": {"numerator": 100}},
+    },
+}
 
 
 def _transcoder() -> Json:
@@ -216,6 +231,7 @@ def _virtual_host(cors_origins: Sequence[str]) -> Json:
             "max_age": "7200",
         }
         host["typed_per_filter_config"] = {"envoy.filters.http.cors": policy}
+        host["routes"] = [_FORWARD_AUTH, _GRPC, _REST]
     return host
 
 
@@ -238,10 +254,35 @@ _GRPC: Final[Json] = {
         }
     },
 }
+# Answers hold tokens, and who somebody is for now (RFC 6749 §5.1; ASVS 14.3.2).
+_NO_STORE: Final[Json] = {
+    "@type": f"{_TYPE}extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+    "mutations": {
+        "response_mutations": [
+            {
+                "append": {
+                    "header": {"key": "cache-control", "value": "no-store"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            }
+        ]
+    },
+}
 # Whoever calls by REST names no deadline: from the first byte to the answer a call has this long.
 _REST: Final[Json] = {
     "match": {"prefix": "/"},
     "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
+    "typed_per_filter_config": {"envoy.filters.http.header_mutation": _NO_STORE},
+}
+
+# No page of a browser asks there. A gateway may ask with the method of its client, to whose preflight CORS
+# would answer 200: a yes.
+_FORWARD_AUTH: Final[Json] = _REST | {
+    "match": {"path": FORWARD_AUTH_PATH},
+    "typed_per_filter_config": {
+        "envoy.filters.http.header_mutation": _NO_STORE,
+        "envoy.filters.http.cors": {"@type": f"{_TYPE}config.route.v3.FilterConfig", "disabled": True},
+    },
 }
 
 

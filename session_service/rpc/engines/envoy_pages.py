@@ -17,7 +17,7 @@ _NO_SUCH_PAGE: Final = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such pat
 _NOT_IN_GRPC: Final = rest_failure(
     415,
     grpc.StatusCode.INVALID_ARGUMENT,
-    "this path takes gRPC, with a content-type of application/grpc; JSON has paths of its own",
+    "this path takes gRPC, by POST with a content-type of application/grpc; JSON has paths of its own",
 )
 _FAILED: Final = rest_failure(500, grpc.StatusCode.INTERNAL, "internal error")
 _TOO_MANY: Final = rest_failure(
@@ -47,6 +47,10 @@ class EnvoyPages:
     def close(self) -> None:
         """Answer no more: whoever asks is told to come again."""
         self._limit = 0
+
+    def __contains__(self, path: str) -> bool:
+        """Whether there is a page at this path."""
+        return path in self._pages
 
     async def answer(self, scope: Scope, send: Send, is_method: Callable[[str], bool]) -> None:
         """Answer one request.

@@ -62,6 +62,7 @@ LOCAL_REPLIES: Final[Json] = {
     "mappers": [
         _reply(400, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", _BAD_BODY, "POST"),
         _reply(400, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+        _reply(404, grpc.StatusCode.NOT_FOUND, message="no such path"),
         _reply(408, grpc.StatusCode.DEADLINE_EXCEEDED, message="the request did not arrive in time"),
         _reply(413, grpc.StatusCode.RESOURCE_EXHAUSTED, message="the request is larger than allowed"),
         _reply(431, grpc.StatusCode.RESOURCE_EXHAUSTED, message="the header fields are larger than allowed"),

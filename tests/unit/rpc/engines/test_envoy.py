@@ -276,6 +276,29 @@ async def test_a_page_is_shown(served: Any) -> None:
     assert seen == [HttpRequest("POST", "/page", "", [("te", "trailers"), ("x", "y")])]
 
 
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "application/grpc-web"])
+async def test_a_page_is_shown_whatever_asks_for_it(served: Any, kind: str) -> None:
+    """A gateway passes the client's type on, and takes the status of gRPC's answers, 200, for a yes."""
+
+    async def page(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(401, (), b"")
+
+    served.engine.add_page("/page", page)
+    request = await served.call(Request("/page", headers={"content-type": kind}))
+    assert (request.http_status, "grpc-status" in request.headers) == (401, False)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_a_call_is_a_post(served: Any, method: str) -> None:
+    """Any other is told so in plain HTTP, HEAD without a body, which a proxy takes for the next answer."""
+    served.unary("echo", echo)
+    request = Request("/t.T/echo", message(b"x"))
+    request.scope["method"] = method
+    await served.call(request)
+    assert (request.http_status, "grpc-status" in request.headers) == (415, False)
+    assert (request.body == b"") is (method == "HEAD")
+
+
 async def test_a_page_that_is_not_there_and_one_that_fails(
     served: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,7 +144,14 @@ def test_nobodys_word_is_taken_for_his_address() -> None:
 
 def test_python_answers_last() -> None:
     """What Envoy translates comes before it, and CORS before all where it is asked for."""
-    assert filters(PLAIN) == ["buffer", "grpc_web", "grpc_json_transcoder", "dynamic_modules"]
+    assert filters(PLAIN) == [
+        "header_mutation",
+        "buffer",
+        "grpc_web",
+        "grpc_json_transcoder",
+        "fault",
+        "dynamic_modules",
+    ]
     assert filters(replace(PLAIN, cors_origins=("https://a.example",)))[0] == "cors"
 
 
