@@ -31,6 +31,19 @@ USER_FIELDS: Final = ("user_id", "username", "roles", "disabled", "created_at", 
 """What is read of a user; ``decode_user`` takes the replies in this order."""
 
 
+_PROVISIONAL: Final = "?"
+
+
+def provisional(user_id: str) -> str:
+    """A claim to a name for a user who is still to be added; no user id has the mark."""
+    return _PROVISIONAL + user_id
+
+
+def claimant(claim: str) -> str:
+    """The user id of a claim to a name, provisional or for good."""
+    return claim.removeprefix(_PROVISIONAL)
+
+
 def text(reply: Reply) -> str:
     """A field's text; an absent field is empty."""
     return reply.decode() if reply else ""

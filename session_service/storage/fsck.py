@@ -192,12 +192,12 @@ class _Check:
         await asyncio.gather(*(self._claim(keys.claimed_name(key)) for key in page))
 
     async def _claim(self, normalised: str) -> None:
-        holder = await self._users.holder(normalised)
-        if holder is None or await self._users.find(normalised):
+        claim = await self._users.claim(normalised)
+        if claim is None or await self._users.find(normalised):
             return
         self.report.claims_dead += 1
         if self._repair:
-            await self._mutations.run(_DELETE_IF, [keys.username(normalised)], holder)
+            await self._mutations.run(_DELETE_IF, [keys.username(normalised)], claim)
 
     async def listed_names(self) -> None:
         """Is each listed name claimed? After ``claims``, so that names given up there are unlisted."""

@@ -66,9 +66,14 @@ class RedisUserReader:
 
     async def holder(self, normalised: str) -> str | None:
         """The user id that a normalised name is claimed for, whether or not there is such a user."""
+        claim = await self.claim(normalised)
+        return None if claim is None else codec.claimant(claim)
+
+    async def claim(self, normalised: str) -> str | None:
+        """The claim itself, as it is stored."""
         key = keys.username(normalised)
-        [holder] = await self._reads.read(key, ("GET", key))
-        return None if holder is None else holder.decode()
+        [claim] = await self._reads.read(key, ("GET", key))
+        return None if claim is None else claim.decode()
 
     async def list_users(self, after: str, limit: int) -> Sequence[User]:
         """Up to ``limit`` users in order of normalised name, from after that name on."""
@@ -130,19 +135,26 @@ class RedisUserWriter:
         return replace(user, created_ms=created)
 
     async def _claim(self, normalised: str, user_id: str) -> None:
-        """Take a name that is free, or whose holder never came to be or has another name."""
-        holder = await self._take_name(normalised, user_id)
+        """Take a name that is free, or whose holder never came to be or has another name.
+
+        Not for good: as long as the user is not there, a claim is anyone's to clear away.
+        """
+        mine = codec.provisional(user_id)
+        claim = await self._take_name(normalised, mine)
+        holder = codec.claimant(claim)
         if holder == user_id:
             return
         there = await self._reader.get(holder)
         if there and normalise_username(there.username) == normalised:
             raise UsernameTaken
-        if await self._take_name(normalised, user_id, instead_of=holder) != user_id:
+        # Fails where the holder has come to be since: its claim is another one by now.
+        if await self._take_name(normalised, mine, instead_of=claim) != mine:
             raise UsernameTaken
 
-    async def _take_name(self, normalised: str, user_id: str, instead_of: str = "") -> str:
-        holder = await self._mutations.run(_CLAIM_NAME, [keys.username(normalised)], user_id, instead_of)
-        return str(holder.decode())
+    async def _take_name(self, normalised: str, claim: str, instead_of: str = "") -> str:
+        """Leave a claim where there is none, or the one expected; the claim that stands now."""
+        now = await self._mutations.run(_CLAIM_NAME, [keys.username(normalised)], claim, instead_of)
+        return str(now.decode())
 
     async def _add(self, user: User) -> int:
         created = await self._mutations.run(
@@ -163,16 +175,17 @@ class RedisUserWriter:
             await self._give_up_name(normalised, user_id)
 
     async def _confirm(self, normalised: str, user_id: str) -> None:
-        """Make sure of the name: until the user was there, a claim was anyone's to clear away."""
-        if await self._take_name(normalised, user_id) != user_id:
+        """Make the claim one for good, unless it was cleared away before the user was there."""
+        if await self._take_name(normalised, user_id, codec.provisional(user_id)) != user_id:
             await self._remove(user_id)
             raise UsernameTaken
 
     async def _give_up_name(self, normalised: str, user_id: str) -> None:
         # Unlisted first and only by its holder, so that nobody who takes the name next is unlisted.
-        if await self._reader.holder(normalised) == user_id:
+        claim = await self._reader.claim(normalised)
+        if claim is not None and codec.claimant(claim) == user_id:
             await self._mutations.command("ZREM", keys.USERNAMES, normalised)
-            await self._mutations.run(_DELETE_IF, [keys.username(normalised)], user_id)
+            await self._mutations.run(_DELETE_IF, [keys.username(normalised)], claim)
 
     async def set_password(
         self,

@@ -13,7 +13,7 @@ from session_service.domain.errors import InvalidCredentials, StoreUnavailable, 
 from session_service.domain.models import User
 from session_service.storage import keys
 from session_service.storage.sessions import BATCH
-from session_service.storage.users import RedisUserReader
+from session_service.storage.users import RedisUserReader, RedisUserWriter
 from tests.support.stores import Faltering, Meddling, new_session, new_user
 
 if TYPE_CHECKING:
@@ -110,6 +110,36 @@ async def test_a_crowd_gets_a_name_once(store: Store) -> None:
     assert sum(isinstance(each, UsernameTaken) for each in outcomes) == 19
     assert await store.users.find("ada") == winner
     assert len(await store.keys("user:*")) == 1
+    assert not (await store.fsck.run()).wrong
+
+
+async def test_a_claim_made_good_is_not_taken_away(store: Store) -> None:
+    """Whoever saw it without a user acts on old knowledge: by then the user is there, and keeps the name."""
+    claimed, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        claimed.set()
+        await go_on.wait()
+
+    slow = store.through(Meddling(store.client, 1, wait)).directory
+    creating = asyncio.create_task(slow.create(new_user("first", "Ada")))
+    await claimed.wait()
+
+    class LateReader(RedisUserReader):
+        """Lets the first be created right after it was not there."""
+
+        async def get(self, user_id: str) -> User | None:
+            found = await super().get(user_id)
+            if user_id == "first" and not creating.done():
+                go_on.set()
+                await creating
+            return found
+
+    late = RedisUserWriter(store.mutations, LateReader(store.reads))
+    with pytest.raises(UsernameTaken):
+        await late.create(new_user("second", "ada"))
+    assert await store.users.find("ada") == await creating
+    assert await store.users.get("second") is None
     assert not (await store.fsck.run()).wrong
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CONFIG: Final[dict[str, dict[str, Any]]] = {
     "session": {"max_sessions": 1, "on_limit": "reject"},
     "throttling": {"per_account_and_address": 2},
+    "authz": {"enabled": True},
 }
 # A store that stands still is waited for longer than any program needs to begin.
 _PATIENCE: Final = {"command_timeout": 3, "connect_timeout": 3}

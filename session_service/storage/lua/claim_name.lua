@@ -1,8 +1,8 @@
--- Claims a name for a user id: if nobody has it, or in the place of the holder expected.
+-- Leaves a claim to a name: if there is none, or in the place of the one expected.
 --
 -- KEYS  1 username:<normalised>
--- ARGV  1 user id  2 holder to replace ('' = none)
--- Returns the user id that has the name now.
+-- ARGV  1 claim: a user id, or one that is to be added, marked  2 claim to replace ('' = none)
+-- Returns the claim that stands now.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[2] then
   return holder

@@ -63,8 +63,9 @@ async def test_the_database_is_selected(
         assert client.get("key") == b"value"
 
 
-async def test_connections_have_a_name(redis_server: RedisServer, connect: Connect) -> None:
+async def test_connections_have_a_name(start_redis: Callable[..., RedisServer], connect: Connect) -> None:
     """An operator finds the service in CLIENT LIST."""
+    redis_server = start_redis()
     await works(await connect(replace(AT, port=redis_server.port)))
     with redis_server.client() as client:
         names = [each["name"] for each in client.client_list()]
