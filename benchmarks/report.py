@@ -49,6 +49,8 @@ def print_tables(console: Console, figures: Sequence[Figure], *, judged: bool) -
         if each.name not in in_calls:
             others.add_row(each.name, *_row(each, judged=judged), each.note)
     console.print(others)
+    if not judged:
+        console.print("too short a run to judge: a figure beyond its bar means nothing here")
 
 
 def _row(each: Figure, *, judged: bool) -> tuple[str, str, str]:

@@ -51,10 +51,20 @@ Paste this to log in, check the token, list the sessions, log out, and see that 
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/Logout
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" "$SESSION_ADDRESS" session.v1.SessionService/VerifyToken
 
+{rest}
 As an operator:
 
   grpcurl -plaintext -H "x-service-key: $SESSION_ADMIN_KEY" "$SESSION_ADDRESS" session.v1.AdminService/GetStats
 """  # noqa: E501 - commands are to be pasted
+_REST: Final = """\
+The same port speaks HTTP and JSON, for which curl is enough:
+
+  . {env_file}
+  TOKEN=$(curl -s -d "{{\\"username\\": \\"$SESSION_DEMO_USERNAME\\", \\"password\\": \\"$SESSION_DEMO_PASSWORD\\"}}" \\
+    "http://$SESSION_ADDRESS/v1/login" | sed -n 's/.*"access_token":"\\([^"]*\\)".*/\\1/p')
+  curl -w '\\n' -H "authorization: Bearer $TOKEN" "http://$SESSION_ADDRESS/v1/sessions"
+"""  # noqa: E501 - commands are to be pasted
+_NO_REST: Final = "There is no REST here: it needs the Envoy engine.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +92,13 @@ class Development:
         """Have the demo user in the directory, with the password of the credentials."""
         asyncio.run(_add_demo_user(self.config, self.credentials))
 
-    def announce(self, address: str) -> str:
-        """Write ``dev.env``, the last sign of being ready; returns what to print."""
+    def announce(self, address: str, *, rest: bool) -> str:
+        """Write ``dev.env``, the last sign of being ready; returns what to print.
+
+        Args:
+            address: served on.
+            rest: whether HTTP is spoken there, too.
+        """
         values = {
             "SESSION_ADDRESS": address,
             "SESSION_DEMO_USERNAME": _DEMO,
@@ -93,13 +108,15 @@ class Development:
         env_file = self.directory / ENV_FILE
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         replace_private(env_file, "".join(lines))
+        sourced = _sourced(env_file)
         return _BANNER.format(
             address=address,
             directory=self.directory,
-            env_file=_sourced(env_file),
+            env_file=sourced,
             username=_DEMO,
             password=self.credentials.password,
             admin_key=self.credentials.admin_key,
+            rest=_REST.format(env_file=sourced) if rest else _NO_REST,
         )
 
 

@@ -49,12 +49,12 @@ class WorkerFailedError(Exception):
     """A worker ended before it was ready; its own log says why."""
 
 
-def run(config: Config, on_ready: Ready) -> None:
+def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
     """Serve with as many workers as configured, until SIGTERM or SIGINT.
 
     Args:
         config: complete, as ``missing_to_serve`` says.
-        on_ready: called once with the address, when every worker serves.
+        on_ready: called once with the address and the engine in use, when every worker serves.
 
     Raises:
         KeyRingError: the key file is not usable.
@@ -62,15 +62,15 @@ def run(config: Config, on_ready: Ready) -> None:
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
-
-    def tell(address: str) -> None:
-        on_ready(address)
-        log.info("ready", extra={"address": address})
-
     # Each worker reads it again; what is wrong with it is told once.
     load_key_ring(key_file(config))
     config = _listening_on(config, free_address(config.server.listen))
     engine = engine_of(config)
+
+    def tell(address: str) -> None:
+        on_ready(address, engine)
+        log.info("ready", extra={"address": address, "engine": engine.value})
+
     if engine is Engine.GRPC_AIO and config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from deploy.envoy import configuration, echo
+from session_service.listen_address import free_address
 
 _T = TypeVar("_T")
 _READY: Final = re.compile(r"session-service serves on (\S+) in development mode; its data is in (.+)\.")
 # What `make gateway` has to turn on; all else is as configured.
 _SETTINGS: Final = {"SESSION_AUTHZ__ENABLED": "true", "SESSION_AUTHZ__PUBLIC_PATHS": "/public/*"}
 _START_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 30.0
 
 _BANNER: Final = """
@@ -84,7 +86,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _check_ports(arguments: argparse.Namespace) -> None:
+    for name, address in vars(arguments).items():
+        try:
+            free_address(address)
+        except OSError as error:
+            raise StartError(f"{error}; make gateway ARGS=--{name}=HOST:PORT takes another") from None
+
+
 async def _run(arguments: argparse.Namespace) -> int:
+    _check_ports(arguments)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -188,15 +199,20 @@ async def _envoy(process: asyncio.subprocess.Process, admin: str) -> bool:
 
 
 async def _live(admin: str) -> bool:
-    host, _, port = admin.rpartition(":")
     try:
-        reader, writer = await asyncio.open_connection(host, int(port))
-    except OSError:
+        return b" 200 " in await asyncio.wait_for(_status(admin), _ANSWER_SECONDS)
+    except (OSError, TimeoutError):
         return False
-    writer.write(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
-    status = await reader.readline()
-    writer.close()
-    return b" 200 " in status
+
+
+async def _status(admin: str) -> bytes:
+    host, _, port = admin.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 async def _first_end(*processes: asyncio.subprocess.Process) -> bool:

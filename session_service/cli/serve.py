@@ -36,7 +36,7 @@ def serve(settings: Settings, *, workers: int | None, engine: str | None) -> Non
         _serve_in_development(config)
         return
     with _embedded_redis(config):
-        supervisor.run(config, lambda _: None)
+        supervisor.run(config, lambda _address, _engine: None)
 
 
 def _serve_in_development(config: Config) -> None:
@@ -44,7 +44,11 @@ def _serve_in_development(config: Config) -> None:
     with _embedded_redis(config) if config.redis.embedded else DirectoryLock(config.redis.data_dir):
         development = develop(config)
         development.add_demo_user()
-        supervisor.run(development.config, lambda address: click.echo(development.announce(address)))
+
+        def announce(address: str, engine: Engine) -> None:
+            click.echo(development.announce(address, rest=engine is Engine.ENVOY))
+
+        supervisor.run(development.config, announce)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -62,6 +63,14 @@ def _read_origin(value: str) -> str:
     return f"{scheme}://{host}" if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
 
 
+def _read_network(value: object) -> object:
+    """Read here, since pydantic names both of its attempts in the key of an error."""
+    try:
+        return value if isinstance(value, IPv4Network | IPv6Network) else ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be a network, such as 10.0.0.0/8 or fd00::/8, or an address") from None
+
+
 def _read_items(value: object) -> object:
     """A list as it is, or from one text: JSON, or items between commas (for the environment)."""
     if not isinstance(value, str):
@@ -89,6 +98,7 @@ def _read_public_path(value: str) -> str:
 Listen = Annotated[str, AfterValidator(_read_listen)]
 Origin = Annotated[str, AfterValidator(_read_origin)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_read_network)]
 CookieName = Annotated[str, AfterValidator(_read_cookie_name)]
 PublicPath = Annotated[str, AfterValidator(_read_public_path)]
 Items = Annotated[tuple[_T, ...], BeforeValidator(_read_items)]

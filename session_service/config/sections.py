@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from session_service.config.fields import (
     Count,
     Items,
     Listen,
+    Network,
     Origin,
     Positive,
     PublicPath,
@@ -159,7 +159,7 @@ class ServerSection(Section):
     shutdown_grace: Seconds = Field(
         default=20.0, description="seconds that calls in flight have to finish after that"
     )
-    trusted_proxies: Items[IPv4Network | IPv6Network] = Field(
+    trusted_proxies: Items[Network] = Field(
         default=(), description="networks whose x-forwarded-for is believed"
     )
     cors_origins: Items[Origin] = Field(

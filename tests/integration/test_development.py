@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import redis
 from session_api.v1 import session_service_pb2 as pb
 
-from tests.support import RedisServer, ServiceProcess, eventually, eventually_async
+from tests.support import RedisServer, ServiceProcess, eventually, eventually_async, require_tool
 from tests.support.house_rules import ROOT
 from tests.support.processes import alive
 from tests.support.service_client import connect
@@ -79,6 +80,25 @@ async def test_ready_means_served_and_written_down(dev_service: ServiceProcess) 
     printed = dev_service.output()
     assert all(value in printed for value in values.values())
     assert "Traceback" not in dev_service.log()
+
+
+def test_what_is_printed_works_when_pasted(dev_service: ServiceProcess, engine: str) -> None:
+    """REST is shown where the engine speaks it, and answers; elsewhere it is said that there is none."""
+    require_tool("curl")
+    rest = re.search(r"\nThe same port speaks HTTP.*?\n\n(.*?)\n\n", dev_service.output(), re.DOTALL)
+    if engine != "envoy":
+        assert rest is None
+        assert "There is no REST here" in dev_service.output()
+        return
+    assert rest is not None
+    pasted = subprocess.run(
+        ["bash", "-ec", rest[1]],  # noqa: S607
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=dev_service.directory,
+    )
+    assert '"username":"demo"' in pasted.stdout
 
 
 def test_secrets_are_for_their_owner_alone(dev_service: ServiceProcess) -> None:

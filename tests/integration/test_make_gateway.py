@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -124,12 +125,17 @@ def test_it_ends_where_a_part_of_it_does(launcher: Launcher) -> None:
     eventually(lambda: not alive(envoy), timeout=_TIMEOUT)
 
 
-def test_a_taken_port_is_told(launcher: Launcher, tmp_path: Path) -> None:
-    """The second of two says which, starts nothing, and ends."""
-    launcher.printed()
-    second = Launcher(tmp_path / "second", launcher.places)
-    with contextlib.closing(second):
-        _, told = second.process.communicate(timeout=_TIMEOUT)
-    assert second.process.returncode == 1
-    assert "address already in use" in told
-    assert not second.data.exists()
+@pytest.mark.parametrize("name", ["gateway", "admin", "upstream"])
+def test_a_taken_port_is_told(tmp_path: Path, name: str) -> None:
+    """It says which and how to take another, starts nothing, and ends."""
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        address = f"{LOOPBACK}:{taken.getsockname()[1]}"
+        others = {each: f"{LOOPBACK}:{free_port()}" for each in ("gateway", "admin", "upstream")}
+        places = [f"--{each}={place}" for each, place in (others | {name: address}).items()]
+        launcher = Launcher(tmp_path, places)
+        with contextlib.closing(launcher):
+            _, told = launcher.process.communicate(timeout=_TIMEOUT)
+    assert launcher.process.returncode == 1
+    assert told.startswith(f"Error: cannot listen on {address}: Address already in use; ")
+    assert f"ARGS=--{name}=" in told
+    assert not launcher.data.exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -112,3 +114,13 @@ def test_without_a_redis_commands_do_not_guess_one(commands: Commands) -> None:
     result = commands("user", "list")
     assert result.exit_code == 2
     assert "redis is not configured: set one of redis.url, redis.host" in result.stderr
+
+
+def test_where_only_the_client_is_installed_the_extra_is_named() -> None:
+    """One line instead of a traceback: the command is there without what it needs."""
+    hide = "import sys; sys.modules['click'] = None; import session_service.cli"
+    ended = subprocess.run([sys.executable, "-c", hide], check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "pip install 'session-service[server]'" in ended.stderr

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from session_service.config.fields import Address, HostPort, Items, Origin, Section
+from session_service.config.fields import Address, HostPort, Items, Network, Origin, Section
 
 ADDRESS: TypeAdapter[HostPort] = TypeAdapter(Address)
 ORIGIN: TypeAdapter[str] = TypeAdapter(Origin)
+NETWORK: TypeAdapter[IPv4Network | IPv6Network] = TypeAdapter(Network)
 NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(Items[int])
 
 
@@ -78,6 +81,20 @@ def test_what_is_no_origin_is_refused(written: str) -> None:
     """No wildcard, no path, no user, no bare host: nothing that would never match, or always."""
     with pytest.raises(ValidationError, match="must be an origin"):
         ORIGIN.validate_python(written)
+
+
+@pytest.mark.parametrize("written", ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "::1"])
+def test_a_network_or_an_address_is_read(written: str) -> None:
+    """An address is the network that holds it alone."""
+    assert NETWORK.validate_python(written) == ip_network(written)
+
+
+@pytest.mark.parametrize("written", ["", "localhost", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/8,::1", None])
+def test_what_is_no_network_is_refused(written: object) -> None:
+    """With one error, whose key is the item's alone: not one for each kind of network."""
+    with pytest.raises(ValidationError, match="must be a network") as refused:
+        NETWORK.validate_python(written)
+    assert [error["loc"] for error in refused.value.errors()] == [()]
 
 
 @pytest.mark.parametrize("written", [[1, 2], "1,2", " 1 , 2 ,", "[1, 2]", ' ["1", 2]'])
