@@ -14,7 +14,7 @@ import grpc
 
 from session_service.domain import errors
 from session_service.rpc.http import HttpResponse
-from session_service.rpc.status import coded
+from session_service.rpc.status import ERROR_DOMAIN, coded
 
 HTTP_STATUS: Final[dict[grpc.StatusCode, int]] = {
     grpc.StatusCode.OK: 200,
@@ -37,21 +37,36 @@ HTTP_STATUS: Final[dict[grpc.StatusCode, int]] = {
 }
 
 _JSON: Final = ("content-type", "application/json")
+_ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_TOKEN: Final = frozenset(
     kind.reason for kind in (errors.TokenInvalid, errors.TokenExpired, errors.SessionEnded)
 )
 
 
 def http_response_of(error: Exception) -> HttpResponse:
-    """The answer that tells of an error; of anything unforeseen it tells a fixed text.
-
-    The body is ``{"code": <number of the gRPC code>, "message": "…", "reason": "…"}``.
-    """
+    """The answer that tells of an error; of anything unforeseen it tells a fixed text."""
     known, code = coded(error)
-    number: int = code.value[0]
-    body = json.dumps({"code": number, "message": str(known), "reason": known.reason})
     retry_after = known.retry_after if isinstance(known, errors.RetryLater) else None
-    return HttpResponse(HTTP_STATUS[code], (*hints(code, known.reason, retry_after), _JSON), body.encode())
+    helpful = hints(code, known.reason, retry_after)
+    return http_failure(HTTP_STATUS[code], code, str(known), *helpful, reason=known.reason)
+
+
+def http_failure(
+    status: int, code: grpc.StatusCode, message: str, *headers: tuple[str, str], reason: str = ""
+) -> HttpResponse:
+    """An answer as the JSON transcoder makes them of failed calls: a ``google.rpc.Status`` in JSON.
+
+    Args:
+        status: of HTTP.
+        code: of gRPC.
+        message: told to the caller.
+        *headers: besides the content's type.
+        reason: of an ``ErrorInfo``; empty = the answer has none.
+    """
+    number: int = code.value[0]
+    details = [{"@type": _ERROR_INFO, "reason": reason, "domain": ERROR_DOMAIN}] if reason else []
+    body = json.dumps({"code": number, "message": message, "details": details}, separators=(",", ":"))
+    return HttpResponse(status, (*headers, _JSON), body.encode())
 
 
 def hints(code: grpc.StatusCode | None, reason: str, retry_after: float | None) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl
@@ -11,7 +10,6 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from session_service.rpc.engines.refusals import MalformedError
-from session_service.rpc.http import HttpResponse
 from session_service.rpc.http_status import hints
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -57,17 +55,3 @@ def rest_fields(
                 if detail.Unpack(retry):
                     retry_after = retry.retry_delay.ToMilliseconds() / 1000
     return [(name.encode(), value.encode()) for name, value in hints(code, info.reason, retry_after)]
-
-
-def rest_failure(status: int, code: grpc.StatusCode, message: str, *headers: tuple[str, str]) -> HttpResponse:
-    """An answer where the transcoder makes none: a ``google.rpc.Status`` as it would print it.
-
-    Args:
-        status: of HTTP.
-        code: of gRPC.
-        message: told to the caller.
-        *headers: besides the content's type.
-    """
-    number: int = code.value[0]
-    body = json.dumps({"code": number, "message": message, "details": []}, separators=(",", ":"))
-    return HttpResponse(status, (("content-type", "application/json"), *headers), body.encode())

@@ -24,6 +24,12 @@ class Answer:
         """The body, read as JSON."""
         return json.loads(self.body)
 
+    @property
+    def reason(self) -> str:
+        """The reason in a ``google.rpc.Status`` in JSON."""
+        [info] = self.json()["details"]
+        return str(info["reason"])
+
 
 def exchange(
     address: str, target: str = "/", headers: Sequence[tuple[str, str]] = (), *, method: str = "GET"

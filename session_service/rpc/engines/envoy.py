@@ -38,7 +38,8 @@ from session_service.rpc.engines.refusals import (
     UnknownMethodError,
 )
 from session_service.rpc.http import HttpHandler
-from session_service.rpc.rest import check_query, rest_failure, rest_fields
+from session_service.rpc.http_status import http_failure
+from session_service.rpc.rest import check_query, rest_fields
 from session_service.rpc.status import status_of
 
 _BEAT_SECONDS: Final = 0.05
@@ -151,7 +152,7 @@ class EnvoyServer:
         except RefusedError as error:
             if isinstance(error, MetadataTooLargeError) and _TRANSCODED in fields:
                 # Of the code alone the transcoder would make 429: too many requests.
-                await call.end_with(rest_failure(431, error.code, str(error)))
+                await call.end_with(http_failure(431, error.code, str(error)))
                 return
             _fail(call, error)
             if isinstance(error, UnknownEncodingError):

@@ -11,16 +11,16 @@ import grpc
 
 from session_service.rpc.engines.asgi import Scope, Send
 from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
-from session_service.rpc.rest import rest_failure
+from session_service.rpc.http_status import http_failure
 
-_NO_SUCH_PAGE: Final = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
-_NOT_IN_GRPC: Final = rest_failure(
+_NO_SUCH_PAGE: Final = http_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
+_NOT_IN_GRPC: Final = http_failure(
     415,
     grpc.StatusCode.INVALID_ARGUMENT,
     "this path takes gRPC, by POST with a content-type of application/grpc; JSON has paths of its own",
 )
-_FAILED: Final = rest_failure(500, grpc.StatusCode.INTERNAL, "internal error")
-_TOO_MANY: Final = rest_failure(
+_FAILED: Final = http_failure(500, grpc.StatusCode.INTERNAL, "internal error")
+_TOO_MANY: Final = http_failure(
     503, grpc.StatusCode.UNAVAILABLE, "the service is busy; try again shortly", ("retry-after", "1")
 )
 

@@ -40,7 +40,7 @@ def test_status_headers_and_body(error: Exception, status: int, hints: dict[str,
     told = http_response_of(error)
     assert told.status == status
     assert dict(told.headers) == {**hints, "content-type": "application/json"}
-    assert json.loads(told.body).keys() == {"code", "message", "reason"}
+    assert json.loads(told.body).keys() == {"code", "message", "details"}
     assert SECRET.encode() not in told.body
 
 
@@ -49,7 +49,13 @@ def test_the_body_says_what_grpc_says() -> None:
     assert json.loads(http_response_of(errors.TokenExpired()).body) == {
         "code": 16,
         "message": "the access token has expired",
-        "reason": "TOKEN_EXPIRED",
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "TOKEN_EXPIRED",
+                "domain": "session.v1",
+            }
+        ],
     }
 
 

@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from session_service.rpc.engines.refusals import MalformedError
-from session_service.rpc.rest import check_query, rest_failure
+from session_service.rpc.http_status import http_failure
+from session_service.rpc.rest import check_query
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_nothing_else_may_be_in_a_query(method: str, path: str) -> None:
 
 def test_a_failure_is_a_status() -> None:
     """The JSON of google.rpc.Status, as the transcoder prints it."""
-    response = rest_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
+    response = http_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
     assert response.status == 404
     assert dict(response.headers) == {"content-type": "application/json"}
     assert json.loads(response.body) == {"code": 5, "message": "no such path", "details": []}
