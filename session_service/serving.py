@@ -17,6 +17,7 @@ from typing import Protocol
 
 import grpc
 
+from session_service import stopping
 from session_service.app import Backend, Service
 from session_service.config import Config
 from session_service.domain.errors import StoreUnavailable
@@ -297,6 +298,8 @@ def _follow_signals(orders: Orders) -> None:
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     # Held back while a worker starts, where it would have ended it.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    if stopping.was_asked_for():
+        orders.obey(signal.SIGTERM)
     if parent := multiprocessing.parent_process():
         loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, orders)
 

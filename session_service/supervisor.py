@@ -23,7 +23,7 @@ from pathlib import Path
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from session_service import envoy_binary
+from session_service import envoy_binary, stopping
 from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
@@ -130,6 +130,8 @@ class _Supervisor:
     def run(self, on_ready: Ready) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._pass_on)
+        if stopping.was_asked_for():
+            return
         try:
             started = [self._start() for _ in range(self._config.server.workers)]
             addresses = [worker.address() for worker in started]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -16,6 +15,7 @@ from session_service.cli.sessions import sessions
 from session_service.cli.settings import Settings
 from session_service.cli.upkeep import fsck, stats, sweep
 from session_service.cli.users import user
+from session_service.stopping import interrupt
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,12 +37,8 @@ def main(context: click.Context, path: Path | None, dev: bool, verbose: bool) ->
     whether or not it runs. Each tells more with --help.
     """
     # What was begun is ended in order, an embedded Redis too; a server takes over once it listens.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     context.obj = Settings(path, dev=dev, verbose=verbose)
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 for command in (serve, user, sessions, sweep, fsck, stats, keys, config):
