@@ -23,6 +23,7 @@ Call: TypeAlias = Callable[[float | None], Any]
 """Starts a call of a stub; the argument is its deadline in seconds."""
 
 _AT_ONCE = 4
+_QUIET_SECONDS = 0.5
 
 
 async def cut_off(calls: Sequence[Call], how: How) -> int:
@@ -46,12 +47,27 @@ async def cut_off(calls: Sequence[Call], how: How) -> int:
 async def settle(service: ServiceClient, store: redis.Redis) -> None:
     """Wait until all that was begun has ended and is in the audit trail; the index must be right then."""
     await all_whole()
+    await _no_more_changes(store)
     marker = admin_pb.RevokeUserSessionsRequest(user_id=f"marker-{new_id()}")
     assert await outcome(service.admin_stub.RevokeUserSessions(marker, metadata=service.admin)) == OK
     await eventually_async(
         lambda: marker.user_id in {each.get("user_id") for each in events(store)}, timeout=20
     )
     assert indexed_sessions(store) == live_sessions(store)
+
+
+async def _no_more_changes(store: redis.Redis) -> None:
+    """Return when no script has run for a while: nothing else shows what another process has begun."""
+    seen, since = -1, time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal seen, since
+        count = int(store.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
+        if count != seen:
+            seen, since = count, time.monotonic()
+        return time.monotonic() - since > _QUIET_SECONDS
+
+    await eventually_async(quiet, timeout=20)
 
 
 def told(store: redis.Redis, action: str, field: str) -> list[str]:
