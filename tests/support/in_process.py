@@ -58,6 +58,22 @@ async def in_process(
     key_file = directory / "keys.json"
     if not key_file.exists():
         key_file.write_text(json.dumps(new_document("HS256")))
+    async with (
+        _serving(_config(redis, key_file, sections)) as (address, registry),
+        connect(address, ADMIN_KEY) as client,
+    ):
+        yield ServiceUnderTest(
+            client.address,
+            client.channel,
+            client.sessions,
+            client.admin_stub,
+            client.admin,
+            registry,
+            json.loads(key_file.read_text()),
+        )
+
+
+def _config(redis: Mapping[str, Any], key_file: Path, sections: Mapping[str, Mapping[str, Any]]) -> Config:
     admin_key = {"name": "tests", "digest": service_key_digest(ADMIN_KEY), "roles": ["admin"]}
     raw: dict[str, Any] = {
         # A busy machine is not what these tests are about.
@@ -73,19 +89,7 @@ async def in_process(
     }
     for name, values in sections.items():
         raw[name] = {**raw.get(name, {}), **values}
-    async with (
-        _serving(Config.model_validate(raw)) as (address, registry),
-        connect(address, ADMIN_KEY) as client,
-    ):
-        yield ServiceUnderTest(
-            client.address,
-            client.channel,
-            client.sessions,
-            client.admin_stub,
-            client.admin,
-            registry,
-            json.loads(key_file.read_text()),
-        )
+    return Config.model_validate(raw)
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,32 +12,10 @@ from session_service.domain.errors import RoleRequired, SessionEnded, StoreUnava
 from session_service.domain.models import Identity
 from session_service.rpc.envoy_auth import external_auth_pb2 as pb
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
+from tests.support.decisions import ADA, Decision, Told
 
-ADA = Identity("u-1", "s-1", "Żaneta", ("editor", "reader"), 1, 2, 3)
 ALL = ["x-user-id", "x-username", "x-session-id", "x-user-roles"]
 CONTEXT: Any = None
-
-
-@dataclass
-class Decision:
-    """Decides as it is told to, and remembers what it was asked."""
-
-    outcome: Identity | Exception | None
-    asked: tuple[str | None, ...] = ()
-
-    async def decide(self, *asked: str | None) -> Identity | None:
-        """The decision."""
-        self.asked = asked
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-
-class Told:
-    """Is told of decisions that another test looks at."""
-
-    def decided(self, protocol: str, outcome: str) -> None:
-        """Note nothing."""
 
 
 async def _check(

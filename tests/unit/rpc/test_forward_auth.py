@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import pytest
 
@@ -11,31 +10,9 @@ from session_service.domain.errors import RoleRequired, SessionEnded, StoreUnava
 from session_service.domain.models import Identity
 from session_service.rpc.forward_auth import ForwardAuth
 from session_service.rpc.http import HttpRequest, HttpResponse
+from tests.support.decisions import ADA, Decision, Told
 
-ADA = Identity("u-1", "s-1", "Żaneta", ("editor", "reader"), 1, 2, 3)
 Headers = tuple[tuple[str, str], ...]
-
-
-@dataclass
-class Decision:
-    """Decides as it is told to, and remembers what it was asked."""
-
-    outcome: Identity | Exception | None
-    asked: tuple[str | None, ...] = ()
-
-    async def decide(self, *asked: str | None) -> Identity | None:
-        """The decision."""
-        self.asked = asked
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-
-class Told:
-    """Is told of decisions that another test looks at."""
-
-    def decided(self, protocol: str, outcome: str) -> None:
-        """Note nothing."""
 
 
 async def _ask(outcome: Identity | Exception | None, query: str = "", headers: Headers = ()) -> HttpResponse:

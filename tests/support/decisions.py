@@ -1,0 +1,32 @@
+"""Doubles for what answers gateways: a decision that was made before, and nobody who is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from session_service.domain.models import Identity
+
+ADA: Final = Identity("u-1", "s-1", "Żaneta", ("editor", "reader"), 1, 2, 3)
+
+
+@dataclass
+class Decision:
+    """Decides as it is told to, and remembers what it was asked."""
+
+    outcome: Identity | Exception | None
+    asked: tuple[str | None, ...] = ()
+
+    async def decide(self, *asked: str | None) -> Identity | None:
+        """The decision."""
+        self.asked = asked
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Told:
+    """Is told of decisions that another test looks at."""
+
+    def decided(self, protocol: str, outcome: str) -> None:
+        """Note nothing."""
