@@ -22,7 +22,7 @@ How: TypeAlias = Literal["hangs up", "runs out of time"]
 Call: TypeAlias = Callable[[float | None], Any]
 """Starts a call of a stub; the argument is its deadline in seconds."""
 
-_AT_ONCE = 4
+_AT_ONCE = 16  # so that a call takes many milliseconds: gRPC rounds a deadline up to the next one
 _WHOLE = 3
 _QUIET_SECONDS = 0.5
 

@@ -68,10 +68,11 @@ async def test_one_turn_of_the_loop_is_one_write(redis_server: RedisServer, open
     link._transport.write.assert_called_once()
 
 
-async def test_a_busy_link_gathers_the_calls_of_a_millisecond(
-    redis_server: RedisServer, open_link: OpenLink
+async def test_a_busy_link_gathers_the_calls_of_a_while(
+    redis_server: RedisServer, open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While holding back pays, calls of several turns of the loop leave in a single write."""
+    monkeypatch.setattr("session_service.storage.link.HOLD", 0.25)  # longer than any pause of the machine
     link = await open_link(redis_server.port)
     link._transport = Mock(wraps=link._transport)
     link._gathering = Mock(holds=True)
@@ -79,6 +80,7 @@ async def test_a_busy_link_gathers_the_calls_of_a_millisecond(
     for i in range(5):
         calls.append(link.send((("ECHO", str(i)), ("PING",))))
         await asyncio.sleep(0)
+    link._transport.write.assert_not_called()
     assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
     link._transport.write.assert_called_once()
     assert link._gathering.left.call_args.args[0] == 5
