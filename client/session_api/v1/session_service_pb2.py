@@ -23,11 +23,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from session_api.v1 import error_reason_pb2 as session_dot_v1_dot_error__reason__pb2
 from session_api.v1 import session_pb2 as session_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n session/v1/session_service.proto\x12\nsession.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18session/v1/session.proto\"\x9a\x01\n\x0cLoginRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12\x1f\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01R\x08password\x12.\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x16.session.v1.DeviceInfoR\x06\x64\x65vice\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"\xcf\x02\n\rLoginResponse\x12&\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0b\x61\x63\x63\x65ssToken\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n\nexpires_in\x18\x03 \x01(\x05R\texpiresIn\x12(\n\rrefresh_token\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\x12\x1d\n\nsession_id\x18\x05 \x01(\tR\tsessionId\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12$\n\x04user\x18\x07 \x01(\x0b\x32\x10.session.v1.UserR\x04user\x12\x1d\n\nnew_device\x18\x08 \x01(\x08R\tnewDevice\"?\n\x13RefreshTokenRequest\x12(\n\rrefresh_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\"\x91\x02\n\x14RefreshTokenResponse\x12&\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0b\x61\x63\x63\x65ssToken\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n\nexpires_in\x18\x03 \x01(\x05R\texpiresIn\x12(\n\rrefresh_token\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\x12\x1d\n\nsession_id\x18\x05 \x01(\tR\tsessionId\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\"/\n\x12VerifyTokenRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\"\xd9\x02\n\x13VerifyTokenResponse\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n\x07user_id\x18\x02 \x01(\tR\x06userId\x12\x1a\n\x08username\x18\x03 \x01(\tR\x08username\x12\x14\n\x05roles\x18\x04 \x03(\tR\x05roles\x12\x46\n\x11token_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0ftokenExpireTime\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12\x44\n\x10last_active_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0elastActiveTime\"Q\n\x13ListSessionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x8e\x01\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.session.v1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x03 \x01(\x05R\ttotalSize\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"5\n\x10LogoutAllRequest\x12!\n\x0ckeep_current\x18\x01 \x01(\x08R\x0bkeepCurrent\"8\n\x11LogoutAllResponse\x12#\n\rrevoked_count\x18\x01 \x01(\x05R\x0crevokedCount\"5\n\x14RevokeSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\"\x17\n\x15RevokeSessionResponse\"\x9f\x01\n\x15\x43hangePasswordRequest\x12.\n\x10\x63urrent_password\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0f\x63urrentPassword\x12&\n\x0cnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\x0bnewPassword\x12.\n\x13keep_other_sessions\x18\x03 \x01(\x08R\x11keepOtherSessions\"=\n\x16\x43hangePasswordResponse\x12#\n\rrevoked_count\x18\x01 \x01(\x05R\x0crevokedCount2\xfe\x04\n\x0eSessionService\x12<\n\x05Login\x12\x18.session.v1.LoginRequest\x1a\x19.session.v1.LoginResponse\x12Q\n\x0cRefreshToken\x12\x1f.session.v1.RefreshTokenRequest\x1a .session.v1.RefreshTokenResponse\x12N\n\x0bVerifyToken\x12\x1e.session.v1.VerifyTokenRequest\x1a\x1f.session.v1.VerifyTokenResponse\x12Q\n\x0cListSessions\x12\x1f.session.v1.ListSessionsRequest\x1a .session.v1.ListSessionsResponse\x12?\n\x06Logout\x12\x19.session.v1.LogoutRequest\x1a\x1a.session.v1.LogoutResponse\x12H\n\tLogoutAll\x12\x1c.session.v1.LogoutAllRequest\x1a\x1d.session.v1.LogoutAllResponse\x12T\n\rRevokeSession\x12 .session.v1.RevokeSessionRequest\x1a!.session.v1.RevokeSessionResponse\x12W\n\x0e\x43hangePassword\x12!.session.v1.ChangePasswordRequest\x1a\".session.v1.ChangePasswordResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n session/v1/session_service.proto\x12\nsession.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsession/v1/error_reason.proto\x1a\x18session/v1/session.proto\"\x9a\x01\n\x0cLoginRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12\x1f\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01R\x08password\x12.\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x16.session.v1.DeviceInfoR\x06\x64\x65vice\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"\xcf\x02\n\rLoginResponse\x12&\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0b\x61\x63\x63\x65ssToken\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n\nexpires_in\x18\x03 \x01(\x05R\texpiresIn\x12(\n\rrefresh_token\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\x12\x1d\n\nsession_id\x18\x05 \x01(\tR\tsessionId\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12$\n\x04user\x18\x07 \x01(\x0b\x32\x10.session.v1.UserR\x04user\x12\x1d\n\nnew_device\x18\x08 \x01(\x08R\tnewDevice\"?\n\x13RefreshTokenRequest\x12(\n\rrefresh_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\"\x91\x02\n\x14RefreshTokenResponse\x12&\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0b\x61\x63\x63\x65ssToken\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n\nexpires_in\x18\x03 \x01(\x05R\texpiresIn\x12(\n\rrefresh_token\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0crefreshToken\x12\x1d\n\nsession_id\x18\x05 \x01(\tR\tsessionId\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\"o\n\x12VerifyTokenRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x12>\n\rmax_staleness\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cmaxStaleness\"\xd9\x02\n\x13VerifyTokenResponse\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n\x07user_id\x18\x02 \x01(\tR\x06userId\x12\x1a\n\x08username\x18\x03 \x01(\tR\x08username\x12\x14\n\x05roles\x18\x04 \x03(\tR\x05roles\x12\x46\n\x11token_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0ftokenExpireTime\x12J\n\x13session_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12\x44\n\x10last_active_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0elastActiveTime\"7\n\x18\x42\x61tchVerifyTokensRequest\x12\x1b\n\x06tokens\x18\x01 \x03(\tB\x03\x80\x01\x01R\x06tokens\"N\n\x19\x42\x61tchVerifyTokensResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32\x17.session.v1.TokenResultR\x07results\"\x8c\x01\n\x0bTokenResult\x12=\n\x08verified\x18\x01 \x01(\x0b\x32\x1f.session.v1.VerifyTokenResponseH\x00R\x08verified\x12\x34\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.session.v1.CheckFailureH\x00R\x07\x66\x61ilureB\x08\n\x06result\"\xa9\x01\n\x0c\x43heckFailure\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x17.session.v1.ErrorReasonR\x06reason\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12:\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryDelay\"\xc5\x02\n\x12WatchTokensRequest\x12?\n\x06verify\x18\x01 \x01(\x0b\x32%.session.v1.WatchTokensRequest.VerifyH\x00R\x06verify\x12\x39\n\x04ping\x18\x02 \x01(\x0b\x32#.session.v1.WatchTokensRequest.PingH\x00R\x04ping\x12?\n\x06\x66orget\x18\x03 \x01(\x0b\x32%.session.v1.WatchTokensRequest.ForgetH\x00R\x06\x66orget\x1a\x33\n\x06Verify\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02id\x12\x19\n\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\x1a\x16\n\x04Ping\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02id\x1a\x1a\n\x06\x46orget\x12\x10\n\x03ids\x18\x01 \x03(\rR\x03idsB\t\n\x07request\"\xd1\x04\n\x13WatchTokensResponse\x12\x46\n\x08verified\x18\x01 \x01(\x0b\x32(.session.v1.WatchTokensResponse.VerifiedH\x00R\x08verified\x12@\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32&.session.v1.WatchTokensResponse.FailedH\x00R\x06\x66\x61iled\x12O\n\x0binvalidated\x18\x03 \x01(\x0b\x32+.session.v1.WatchTokensResponse.InvalidatedH\x00R\x0binvalidated\x12:\n\x04pong\x18\x04 \x01(\x0b\x32$.session.v1.WatchTokensResponse.PongH\x00R\x04pong\x1a\x8f\x01\n\x08Verified\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02id\x12;\n\x08identity\x18\x02 \x01(\x0b\x32\x1f.session.v1.VerifyTokenResponseR\x08identity\x12\x36\n\tvalid_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08validFor\x1aL\n\x06\x46\x61iled\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02id\x12\x32\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.session.v1.CheckFailureR\x07\x66\x61ilure\x1a\x1f\n\x0bInvalidated\x12\x10\n\x03ids\x18\x01 \x03(\rR\x03ids\x1a\x16\n\x04Pong\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02idB\n\n\x08response\"Q\n\x13ListSessionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x8e\x01\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.session.v1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x03 \x01(\x05R\ttotalSize\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"5\n\x10LogoutAllRequest\x12!\n\x0ckeep_current\x18\x01 \x01(\x08R\x0bkeepCurrent\"8\n\x11LogoutAllResponse\x12#\n\rrevoked_count\x18\x01 \x01(\x05R\x0crevokedCount\"5\n\x14RevokeSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\"\x17\n\x15RevokeSessionResponse\"\x9f\x01\n\x15\x43hangePasswordRequest\x12.\n\x10\x63urrent_password\x18\x01 \x01(\tB\x03\x80\x01\x01R\x0f\x63urrentPassword\x12&\n\x0cnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\x0bnewPassword\x12.\n\x13keep_other_sessions\x18\x03 \x01(\x08R\x11keepOtherSessions\"=\n\x16\x43hangePasswordResponse\x12#\n\rrevoked_count\x18\x01 \x01(\x05R\x0crevokedCount2\xb4\x06\n\x0eSessionService\x12<\n\x05Login\x12\x18.session.v1.LoginRequest\x1a\x19.session.v1.LoginResponse\x12Q\n\x0cRefreshToken\x12\x1f.session.v1.RefreshTokenRequest\x1a .session.v1.RefreshTokenResponse\x12N\n\x0bVerifyToken\x12\x1e.session.v1.VerifyTokenRequest\x1a\x1f.session.v1.VerifyTokenResponse\x12`\n\x11\x42\x61tchVerifyTokens\x12$.session.v1.BatchVerifyTokensRequest\x1a%.session.v1.BatchVerifyTokensResponse\x12R\n\x0bWatchTokens\x12\x1e.session.v1.WatchTokensRequest\x1a\x1f.session.v1.WatchTokensResponse(\x01\x30\x01\x12Q\n\x0cListSessions\x12\x1f.session.v1.ListSessionsRequest\x1a .session.v1.ListSessionsResponse\x12?\n\x06Logout\x12\x19.session.v1.LogoutRequest\x1a\x1a.session.v1.LogoutResponse\x12H\n\tLogoutAll\x12\x1c.session.v1.LogoutAllRequest\x1a\x1d.session.v1.LogoutAllResponse\x12T\n\rRevokeSession\x12 .session.v1.RevokeSessionRequest\x1a!.session.v1.RevokeSessionResponse\x12W\n\x0e\x43hangePassword\x12!.session.v1.ChangePasswordRequest\x1a\".session.v1.ChangePasswordResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,42 +50,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHTOKENRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_VERIFYTOKENREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_VERIFYTOKENREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001'
+  _globals['_BATCHVERIFYTOKENSREQUEST'].fields_by_name['tokens']._loaded_options = None
+  _globals['_BATCHVERIFYTOKENSREQUEST'].fields_by_name['tokens']._serialized_options = b'\200\001\001'
+  _globals['_WATCHTOKENSREQUEST_VERIFY'].fields_by_name['token']._loaded_options = None
+  _globals['_WATCHTOKENSREQUEST_VERIFY'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._serialized_options = b'\200\001\001'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001'
-  _globals['_LOGINREQUEST']._serialized_start=108
-  _globals['_LOGINREQUEST']._serialized_end=262
-  _globals['_LOGINRESPONSE']._serialized_start=265
-  _globals['_LOGINRESPONSE']._serialized_end=600
-  _globals['_REFRESHTOKENREQUEST']._serialized_start=602
-  _globals['_REFRESHTOKENREQUEST']._serialized_end=665
-  _globals['_REFRESHTOKENRESPONSE']._serialized_start=668
-  _globals['_REFRESHTOKENRESPONSE']._serialized_end=941
-  _globals['_VERIFYTOKENREQUEST']._serialized_start=943
-  _globals['_VERIFYTOKENREQUEST']._serialized_end=990
-  _globals['_VERIFYTOKENRESPONSE']._serialized_start=993
-  _globals['_VERIFYTOKENRESPONSE']._serialized_end=1338
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1340
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1421
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1424
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1566
-  _globals['_LOGOUTREQUEST']._serialized_start=1568
-  _globals['_LOGOUTREQUEST']._serialized_end=1583
-  _globals['_LOGOUTRESPONSE']._serialized_start=1585
-  _globals['_LOGOUTRESPONSE']._serialized_end=1601
-  _globals['_LOGOUTALLREQUEST']._serialized_start=1603
-  _globals['_LOGOUTALLREQUEST']._serialized_end=1656
-  _globals['_LOGOUTALLRESPONSE']._serialized_start=1658
-  _globals['_LOGOUTALLRESPONSE']._serialized_end=1714
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=1716
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=1769
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1771
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1794
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1797
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1956
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1958
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=2019
-  _globals['_SESSIONSERVICE']._serialized_start=2022
-  _globals['_SESSIONSERVICE']._serialized_end=2660
+  _globals['_LOGINREQUEST']._serialized_start=171
+  _globals['_LOGINREQUEST']._serialized_end=325
+  _globals['_LOGINRESPONSE']._serialized_start=328
+  _globals['_LOGINRESPONSE']._serialized_end=663
+  _globals['_REFRESHTOKENREQUEST']._serialized_start=665
+  _globals['_REFRESHTOKENREQUEST']._serialized_end=728
+  _globals['_REFRESHTOKENRESPONSE']._serialized_start=731
+  _globals['_REFRESHTOKENRESPONSE']._serialized_end=1004
+  _globals['_VERIFYTOKENREQUEST']._serialized_start=1006
+  _globals['_VERIFYTOKENREQUEST']._serialized_end=1117
+  _globals['_VERIFYTOKENRESPONSE']._serialized_start=1120
+  _globals['_VERIFYTOKENRESPONSE']._serialized_end=1465
+  _globals['_BATCHVERIFYTOKENSREQUEST']._serialized_start=1467
+  _globals['_BATCHVERIFYTOKENSREQUEST']._serialized_end=1522
+  _globals['_BATCHVERIFYTOKENSRESPONSE']._serialized_start=1524
+  _globals['_BATCHVERIFYTOKENSRESPONSE']._serialized_end=1602
+  _globals['_TOKENRESULT']._serialized_start=1605
+  _globals['_TOKENRESULT']._serialized_end=1745
+  _globals['_CHECKFAILURE']._serialized_start=1748
+  _globals['_CHECKFAILURE']._serialized_end=1917
+  _globals['_WATCHTOKENSREQUEST']._serialized_start=1920
+  _globals['_WATCHTOKENSREQUEST']._serialized_end=2245
+  _globals['_WATCHTOKENSREQUEST_VERIFY']._serialized_start=2131
+  _globals['_WATCHTOKENSREQUEST_VERIFY']._serialized_end=2182
+  _globals['_WATCHTOKENSREQUEST_PING']._serialized_start=2184
+  _globals['_WATCHTOKENSREQUEST_PING']._serialized_end=2206
+  _globals['_WATCHTOKENSREQUEST_FORGET']._serialized_start=2208
+  _globals['_WATCHTOKENSREQUEST_FORGET']._serialized_end=2234
+  _globals['_WATCHTOKENSRESPONSE']._serialized_start=2248
+  _globals['_WATCHTOKENSRESPONSE']._serialized_end=2841
+  _globals['_WATCHTOKENSRESPONSE_VERIFIED']._serialized_start=2551
+  _globals['_WATCHTOKENSRESPONSE_VERIFIED']._serialized_end=2694
+  _globals['_WATCHTOKENSRESPONSE_FAILED']._serialized_start=2696
+  _globals['_WATCHTOKENSRESPONSE_FAILED']._serialized_end=2772
+  _globals['_WATCHTOKENSRESPONSE_INVALIDATED']._serialized_start=2774
+  _globals['_WATCHTOKENSRESPONSE_INVALIDATED']._serialized_end=2805
+  _globals['_WATCHTOKENSRESPONSE_PONG']._serialized_start=2807
+  _globals['_WATCHTOKENSRESPONSE_PONG']._serialized_end=2829
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=2843
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=2924
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2927
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3069
+  _globals['_LOGOUTREQUEST']._serialized_start=3071
+  _globals['_LOGOUTREQUEST']._serialized_end=3086
+  _globals['_LOGOUTRESPONSE']._serialized_start=3088
+  _globals['_LOGOUTRESPONSE']._serialized_end=3104
+  _globals['_LOGOUTALLREQUEST']._serialized_start=3106
+  _globals['_LOGOUTALLREQUEST']._serialized_end=3159
+  _globals['_LOGOUTALLRESPONSE']._serialized_start=3161
+  _globals['_LOGOUTALLRESPONSE']._serialized_end=3217
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=3219
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=3272
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=3274
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=3297
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=3300
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=3459
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=3461
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=3522
+  _globals['_SESSIONSERVICE']._serialized_start=3525
+  _globals['_SESSIONSERVICE']._serialized_end=4345
 # @@protoc_insertion_point(module_scope)

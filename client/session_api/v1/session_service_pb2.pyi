@@ -6,9 +6,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from session_api.v1 import error_reason_pb2 as _error_reason_pb2
 from session_api.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -204,18 +206,28 @@ class VerifyTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
+    MAX_STALENESS_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The access token, without `Bearer`. Where it is empty, the one in the
     metadata `authorization` is checked.
     """
+    @_builtins.property
+    def max_staleness(self) -> _duration_pb2.Duration:
+        """How old the answer may be: 0 to 60 seconds. With 1 second, a session that
+        ended up to a second before the call began may still be accepted; the check
+        may then be answered from memory. Optional; without it, or with 0, the store
+        is asked.
+        """
+
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
+        max_staleness: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_staleness", b"max_staleness", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +288,379 @@ class VerifyTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyTokenResponse: _TypeAlias = VerifyTokenResponse  # noqa: Y015
+
+@_typing.final
+class BatchVerifyTokensRequest(_message.Message):
+    """The access tokens to be checked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The access tokens, without `Bearer`: 1–256."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchVerifyTokensRequest: _TypeAlias = BatchVerifyTokensRequest  # noqa: Y015
+
+@_typing.final
+class BatchVerifyTokensResponse(_message.Message):
+    """What each token is worth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenResult]:
+        """One result for each token, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___TokenResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchVerifyTokensResponse: _TypeAlias = BatchVerifyTokensResponse  # noqa: Y015
+
+@_typing.final
+class TokenResult(_message.Message):
+    """What one token is worth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verified(self) -> Global___VerifyTokenResponse:
+        """The token's live session."""
+
+    @_builtins.property
+    def failure(self) -> Global___CheckFailure:
+        """Why the token is not accepted. Only UNAUTHENTICATED means that it is not
+        valid; anything else says nothing of it.
+        """
+
+    def __init__(
+        self,
+        *,
+        verified: Global___VerifyTokenResponse | None = ...,
+        failure: Global___CheckFailure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "result", b"result", "verified", b"verified"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "result", b"result", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["verified", "failure"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___TokenResult: _TypeAlias = TokenResult  # noqa: Y015
+
+@_typing.final
+class CheckFailure(_message.Message):
+    """Why a check of one token among several failed: what the status of a VerifyToken
+    for it would have been.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The number of the gRPC status code, such as 16 for UNAUTHENTICATED."""
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """The reason, for programs."""
+    message: _builtins.str
+    """The message, for people."""
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """After which time trying again makes sense; not set where it does not."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckFailure: _TypeAlias = CheckFailure  # noqa: Y015
+
+@_typing.final
+class WatchTokensRequest(_message.Message):
+    """What the client of a WatchTokens stream says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Verify(_message.Message):
+        """A token to be checked and then watched."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        TOKEN_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """Chosen by the client, for one use on this stream."""
+        token: _builtins.str
+        """The access token, without `Bearer`. Required."""
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+            token: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "token", b"token"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Ping(_message.Message):
+        """A question how far the client has been told of everything."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """Chosen by the client."""
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Forget(_message.Message):
+        """Answers that the client no longer remembers."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        IDS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """The ids of their `verify`, at most 1024; one that is not watched is ignored."""
+
+        def __init__(
+            self,
+            *,
+            ids: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERIFY_FIELD_NUMBER: _builtins.int
+    PING_FIELD_NUMBER: _builtins.int
+    FORGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verify(self) -> Global___WatchTokensRequest.Verify:
+        """Check a token and watch it."""
+
+    @_builtins.property
+    def ping(self) -> Global___WatchTokensRequest.Ping:
+        """Ask for a `pong`."""
+
+    @_builtins.property
+    def forget(self) -> Global___WatchTokensRequest.Forget:
+        """End watches."""
+
+    def __init__(
+        self,
+        *,
+        verify: Global___WatchTokensRequest.Verify | None = ...,
+        ping: Global___WatchTokensRequest.Ping | None = ...,
+        forget: Global___WatchTokensRequest.Forget | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forget", b"forget", "ping", b"ping", "request", b"request", "verify", b"verify"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget", b"forget", "ping", b"ping", "request", b"request", "verify", b"verify"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["verify", "ping", "forget"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+Global___WatchTokensRequest: _TypeAlias = WatchTokensRequest  # noqa: Y015
+
+@_typing.final
+class WatchTokensResponse(_message.Message):
+    """What the server of a WatchTokens stream says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Verified(_message.Message):
+        """A token that is accepted."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        IDENTITY_FIELD_NUMBER: _builtins.int
+        VALID_FOR_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """The id of its `verify`."""
+        @_builtins.property
+        def identity(self) -> Global___VerifyTokenResponse:
+            """Whose live session it belongs to."""
+
+        @_builtins.property
+        def valid_for(self) -> _duration_pb2.Duration:
+            """How long the answer may be remembered, from the moment at which its `verify`
+            was sent, while nothing is told of it. Not set where it may not be: the
+            session changed while it was looked at, or too many tokens are watched.
+            """
+
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+            identity: Global___VerifyTokenResponse | None = ...,
+            valid_for: _duration_pb2.Duration | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "valid_for", b"valid_for"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "identity", b"identity", "valid_for", b"valid_for"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Failed(_message.Message):
+        """A token that is not accepted, or could not be checked."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        FAILURE_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """The id of its `verify`."""
+        @_builtins.property
+        def failure(self) -> Global___CheckFailure:
+            """Why."""
+
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+            failure: Global___CheckFailure | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Invalidated(_message.Message):
+        """Answers that no longer hold: the session or the token has ended, or changed in
+        some way, or changes to it can no longer be seen. A new `verify` tells.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        IDS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """The ids of their `verify`."""
+
+        def __init__(
+            self,
+            *,
+            ids: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Pong(_message.Message):
+        """Everything has been told that was acknowledged before the `ping` was sent."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """The id of the `ping`."""
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    INVALIDATED_FIELD_NUMBER: _builtins.int
+    PONG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verified(self) -> Global___WatchTokensResponse.Verified:
+        """A token is accepted."""
+
+    @_builtins.property
+    def failed(self) -> Global___WatchTokensResponse.Failed:
+        """A token is not accepted."""
+
+    @_builtins.property
+    def invalidated(self) -> Global___WatchTokensResponse.Invalidated:
+        """Answers no longer hold."""
+
+    @_builtins.property
+    def pong(self) -> Global___WatchTokensResponse.Pong:
+        """Everything up to a `ping` has been told."""
+
+    def __init__(
+        self,
+        *,
+        verified: Global___WatchTokensResponse.Verified | None = ...,
+        failed: Global___WatchTokensResponse.Failed | None = ...,
+        invalidated: Global___WatchTokensResponse.Invalidated | None = ...,
+        pong: Global___WatchTokensResponse.Pong | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "invalidated", b"invalidated", "pong", b"pong", "response", b"response", "verified", b"verified"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "invalidated", b"invalidated", "pong", b"pong", "response", b"response", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["verified", "failed", "invalidated", "pong"]  # noqa: Y015
+    _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
+
+Global___WatchTokensResponse: _TypeAlias = WatchTokensResponse  # noqa: Y015
 
 @_typing.final
 class ListSessionsRequest(_message.Message):

@@ -36,10 +36,12 @@ class SessionServiceStub:
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     def __init__(self, channel):
@@ -62,6 +64,16 @@ class SessionServiceStub:
                 '/session.v1.SessionService/VerifyToken',
                 request_serializer=session_dot_v1_dot_session__service__pb2.VerifyTokenRequest.SerializeToString,
                 response_deserializer=session_dot_v1_dot_session__service__pb2.VerifyTokenResponse.FromString,
+                _registered_method=True)
+        self.BatchVerifyTokens = channel.unary_unary(
+                '/session.v1.SessionService/BatchVerifyTokens',
+                request_serializer=session_dot_v1_dot_session__service__pb2.BatchVerifyTokensRequest.SerializeToString,
+                response_deserializer=session_dot_v1_dot_session__service__pb2.BatchVerifyTokensResponse.FromString,
+                _registered_method=True)
+        self.WatchTokens = channel.stream_stream(
+                '/session.v1.SessionService/WatchTokens',
+                request_serializer=session_dot_v1_dot_session__service__pb2.WatchTokensRequest.SerializeToString,
+                response_deserializer=session_dot_v1_dot_session__service__pb2.WatchTokensResponse.FromString,
                 _registered_method=True)
         self.ListSessions = channel.unary_unary(
                 '/session.v1.SessionService/ListSessions',
@@ -100,10 +112,12 @@ class SessionServiceServicer:
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     def Login(self, request, context):
@@ -137,11 +151,51 @@ class SessionServiceServicer:
 
     def VerifyToken(self, request, context):
         """Checks an access token: OK means that its signature and claims hold and that
-        its session is alive in the store now.
+        its session is alive in the store now, or was at some moment within the last
+        `max_staleness` where the caller set that.
 
         Anything else is an error, never a field of the answer: UNAUTHENTICATED
         (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED). A check counts
         as use of the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchVerifyTokens(self, request, context):
+        """Checks up to 256 access tokens in one round trip to the store, each as
+        VerifyToken does without `max_staleness`: for whoever holds many connections
+        open and looks again from time to time whether their users are still logged
+        in.
+
+        The call itself is OK; each token has a result of its own. Of a store that
+        does not answer each result tells as well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTokens(self, request_iterator, context):
+        """Checks access tokens and tells when an answer no longer holds, so that a
+        client may remember answers and use them without a call: see
+        docs/consistency.md. The client of this project does all of what follows.
+
+        Each `verify` is answered by `verified` or `failed`, by a check as strict as
+        VerifyToken's and not necessarily in order. A `verified` that has `valid_for`
+        is watched from then on: when the session or the token ends or changes in any
+        way, `invalidated` tells its id, once, and the watch is over. The end of the
+        stream ends all watches: what was remembered must then be dropped.
+
+        A client must not use a remembered answer once `valid_for` has passed since it
+        sent the `verify`, and only as long as it knows that nothing is on its way:
+        `pong` says that everything has been told that was acknowledged before its
+        `ping` was sent. So a client that lets answers be stale by a second uses them
+        only within a second of the moment at which it sent the newest ping that has
+        its pong.
+
+        A client that does not read what it is sent is cut off with
+        RESOURCE_EXHAUSTED (OVERLOADED). A server that stops ends the stream with
+        UNAVAILABLE. A message that breaks its limits ends it with INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,6 +270,16 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=session_dot_v1_dot_session__service__pb2.VerifyTokenRequest.FromString,
                     response_serializer=session_dot_v1_dot_session__service__pb2.VerifyTokenResponse.SerializeToString,
             ),
+            'BatchVerifyTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchVerifyTokens,
+                    request_deserializer=session_dot_v1_dot_session__service__pb2.BatchVerifyTokensRequest.FromString,
+                    response_serializer=session_dot_v1_dot_session__service__pb2.BatchVerifyTokensResponse.SerializeToString,
+            ),
+            'WatchTokens': grpc.stream_stream_rpc_method_handler(
+                    servicer.WatchTokens,
+                    request_deserializer=session_dot_v1_dot_session__service__pb2.WatchTokensRequest.FromString,
+                    response_serializer=session_dot_v1_dot_session__service__pb2.WatchTokensResponse.SerializeToString,
+            ),
             'ListSessions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSessions,
                     request_deserializer=session_dot_v1_dot_session__service__pb2.ListSessionsRequest.FromString,
@@ -259,10 +323,12 @@ class SessionService:
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     @staticmethod
@@ -336,6 +402,60 @@ class SessionService:
             '/session.v1.SessionService/VerifyToken',
             session_dot_v1_dot_session__service__pb2.VerifyTokenRequest.SerializeToString,
             session_dot_v1_dot_session__service__pb2.VerifyTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchVerifyTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/session.v1.SessionService/BatchVerifyTokens',
+            session_dot_v1_dot_session__service__pb2.BatchVerifyTokensRequest.SerializeToString,
+            session_dot_v1_dot_session__service__pb2.BatchVerifyTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTokens(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/session.v1.SessionService/WatchTokens',
+            session_dot_v1_dot_session__service__pb2.WatchTokensRequest.SerializeToString,
+            session_dot_v1_dot_session__service__pb2.WatchTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,10 +37,12 @@ class SessionServiceStub:
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     @_typing.overload
@@ -70,11 +72,43 @@ class SessionServiceStub:
     """
     VerifyToken: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.VerifyTokenRequest, _session_service_pb2.VerifyTokenResponse]
     """Checks an access token: OK means that its signature and claims hold and that
-    its session is alive in the store now.
+    its session is alive in the store now, or was at some moment within the last
+    `max_staleness` where the caller set that.
 
     Anything else is an error, never a field of the answer: UNAUTHENTICATED
     (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED). A check counts
     as use of the session.
+    """
+    BatchVerifyTokens: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.BatchVerifyTokensRequest, _session_service_pb2.BatchVerifyTokensResponse]
+    """Checks up to 256 access tokens in one round trip to the store, each as
+    VerifyToken does without `max_staleness`: for whoever holds many connections
+    open and looks again from time to time whether their users are still logged
+    in.
+
+    The call itself is OK; each token has a result of its own. Of a store that
+    does not answer each result tells as well.
+    """
+    WatchTokens: _grpc.StreamStreamMultiCallable[_session_service_pb2.WatchTokensRequest, _session_service_pb2.WatchTokensResponse]
+    """Checks access tokens and tells when an answer no longer holds, so that a
+    client may remember answers and use them without a call: see
+    docs/consistency.md. The client of this project does all of what follows.
+
+    Each `verify` is answered by `verified` or `failed`, by a check as strict as
+    VerifyToken's and not necessarily in order. A `verified` that has `valid_for`
+    is watched from then on: when the session or the token ends or changes in any
+    way, `invalidated` tells its id, once, and the watch is over. The end of the
+    stream ends all watches: what was remembered must then be dropped.
+
+    A client must not use a remembered answer once `valid_for` has passed since it
+    sent the `verify`, and only as long as it knows that nothing is on its way:
+    `pong` says that everything has been told that was acknowledged before its
+    `ping` was sent. So a client that lets answers be stale by a second uses them
+    only within a second of the moment at which it sent the newest ping that has
+    its pong.
+
+    A client that does not read what it is sent is cut off with
+    RESOURCE_EXHAUSTED (OVERLOADED). A server that stops ends the stream with
+    UNAVAILABLE. A message that breaks its limits ends it with INVALID_ARGUMENT.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists the caller's live sessions, the most recently used first. Needs the
@@ -119,10 +153,12 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -149,11 +185,43 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     VerifyToken: _aio.UnaryUnaryMultiCallable[_session_service_pb2.VerifyTokenRequest, _session_service_pb2.VerifyTokenResponse]  # type: ignore[assignment]
     """Checks an access token: OK means that its signature and claims hold and that
-    its session is alive in the store now.
+    its session is alive in the store now, or was at some moment within the last
+    `max_staleness` where the caller set that.
 
     Anything else is an error, never a field of the answer: UNAUTHENTICATED
     (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED). A check counts
     as use of the session.
+    """
+    BatchVerifyTokens: _aio.UnaryUnaryMultiCallable[_session_service_pb2.BatchVerifyTokensRequest, _session_service_pb2.BatchVerifyTokensResponse]  # type: ignore[assignment]
+    """Checks up to 256 access tokens in one round trip to the store, each as
+    VerifyToken does without `max_staleness`: for whoever holds many connections
+    open and looks again from time to time whether their users are still logged
+    in.
+
+    The call itself is OK; each token has a result of its own. Of a store that
+    does not answer each result tells as well.
+    """
+    WatchTokens: _aio.StreamStreamMultiCallable[_session_service_pb2.WatchTokensRequest, _session_service_pb2.WatchTokensResponse]  # type: ignore[assignment]
+    """Checks access tokens and tells when an answer no longer holds, so that a
+    client may remember answers and use them without a call: see
+    docs/consistency.md. The client of this project does all of what follows.
+
+    Each `verify` is answered by `verified` or `failed`, by a check as strict as
+    VerifyToken's and not necessarily in order. A `verified` that has `valid_for`
+    is watched from then on: when the session or the token ends or changes in any
+    way, `invalidated` tells its id, once, and the watch is over. The end of the
+    stream ends all watches: what was remembered must then be dropped.
+
+    A client must not use a remembered answer once `valid_for` has passed since it
+    sent the `verify`, and only as long as it knows that nothing is on its way:
+    `pong` says that everything has been told that was acknowledged before its
+    `ping` was sent. So a client that lets answers be stale by a second uses them
+    only within a second of the moment at which it sent the newest ping that has
+    its pong.
+
+    A client that does not read what it is sent is cut off with
+    RESOURCE_EXHAUSTED (OVERLOADED). A server that stops ends the stream with
+    UNAVAILABLE. A message that breaks its limits ends it with INVALID_ARGUMENT.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """Lists the caller's live sessions, the most recently used first. Needs the
@@ -197,10 +265,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may also fail with INVALID_ARGUMENT (a field breaks its limits),
     UNAVAILABLE (STORE_UNAVAILABLE), RESOURCE_EXHAUSTED (OVERLOADED) and INTERNAL.
-    A request may have at most 64 KiB.
+    A request may have at most 64 KiB, one of BatchVerifyTokens 256 KiB.
 
     Once Logout, LogoutAll, RevokeSession or ChangePassword has returned OK, no
-    VerifyToken that begins later accepts a token of a session it ended.
+    check that begins later accepts a token of a session it ended: neither
+    BatchVerifyTokens nor VerifyToken, unless its caller asked for an answer that
+    may be staler than that.
     """
 
     @_abc_1.abstractmethod
@@ -243,11 +313,55 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.VerifyTokenResponse, _abc.Awaitable[_session_service_pb2.VerifyTokenResponse]]:
         """Checks an access token: OK means that its signature and claims hold and that
-        its session is alive in the store now.
+        its session is alive in the store now, or was at some moment within the last
+        `max_staleness` where the caller set that.
 
         Anything else is an error, never a field of the answer: UNAUTHENTICATED
         (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED). A check counts
         as use of the session.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchVerifyTokens(
+        self,
+        request: _session_service_pb2.BatchVerifyTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.BatchVerifyTokensResponse, _abc.Awaitable[_session_service_pb2.BatchVerifyTokensResponse]]:
+        """Checks up to 256 access tokens in one round trip to the store, each as
+        VerifyToken does without `max_staleness`: for whoever holds many connections
+        open and looks again from time to time whether their users are still logged
+        in.
+
+        The call itself is OK; each token has a result of its own. Of a store that
+        does not answer each result tells as well.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTokens(
+        self,
+        request_iterator: _MaybeAsyncIterator[_session_service_pb2.WatchTokensRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_session_service_pb2.WatchTokensResponse], _abc.AsyncIterator[_session_service_pb2.WatchTokensResponse]]:
+        """Checks access tokens and tells when an answer no longer holds, so that a
+        client may remember answers and use them without a call: see
+        docs/consistency.md. The client of this project does all of what follows.
+
+        Each `verify` is answered by `verified` or `failed`, by a check as strict as
+        VerifyToken's and not necessarily in order. A `verified` that has `valid_for`
+        is watched from then on: when the session or the token ends or changes in any
+        way, `invalidated` tells its id, once, and the watch is over. The end of the
+        stream ends all watches: what was remembered must then be dropped.
+
+        A client must not use a remembered answer once `valid_for` has passed since it
+        sent the `verify`, and only as long as it knows that nothing is on its way:
+        `pong` says that everything has been told that was acknowledged before its
+        `ping` was sent. So a client that lets answers be stale by a second uses them
+        only within a second of the moment at which it sent the newest ping that has
+        its pong.
+
+        A client that does not read what it is sent is cut off with
+        RESOURCE_EXHAUSTED (OVERLOADED). A server that stops ends the stream with
+        UNAVAILABLE. A message that breaks its limits ends it with INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
