@@ -6,6 +6,7 @@ what answers calls. Both are made inside the process and the event loop that use
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final, Self
 
@@ -26,6 +27,7 @@ from session_service.domain.public_paths import PublicPaths
 from session_service.domain.refusals import RefusalsThinned
 from session_service.domain.service_keys import ServiceKeys
 from session_service.domain.sessions import Sessions
+from session_service.domain.steady import steady
 from session_service.domain.throttling import LoginThrottle
 from session_service.domain.wholeness import all_whole
 from session_service.observability.audit import WatchedAudit
@@ -39,6 +41,7 @@ from session_service.rpc.forward_auth import ForwardAuth
 from session_service.rpc.health import Health
 from session_service.rpc.mount import ADMIN_SERVICE, AUTHORIZATION, METHODS, SESSION_SERVICE, Servicers
 from session_service.rpc.session_servicer import SessionServicer
+from session_service.rpc.token_streams import TokenStreams
 from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
 from session_service.storage.connections import RedisConnections
@@ -49,6 +52,7 @@ from session_service.storage.sessions import RedisSessionReader, RedisSessionWri
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
 from session_service.storage.upkeep import RedisUpkeep
 from session_service.storage.users import RedisUserReader, RedisUserWriter
+from session_service.storage.watches import RedisSessionWatches
 from session_service.storage.watching import WatchedMutations, WatchedReads
 from session_service.tokens.access import JwtAccessTokens
 from session_service.tokens.keys import KeyRing
@@ -141,6 +145,7 @@ class Backend:
         )
         reads = WatchedReads(self.connections.reads, metrics.store)
         self.reader = RedisSessionReader(reads)
+        self.watches = RedisSessionWatches(reads, self.connections.tracking)
         live, ends = LiveSessions(reads), self.connections.ends
         sessions = RedisSessionWriter(mutations, config.session.policy())
         self.writer = RememberingSessionWriter(sessions, live, ends)
@@ -230,7 +235,15 @@ class Service:
             leeway=CLOCK_SKEW_SECONDS,
         )
         self._refresh = HmacRefreshTokens(ring)
-        check = TokenCheck(self._access, backend.reader, backend.writer, config.session.policy(), time.time)
+        check = TokenCheck(
+            self._access,
+            backend.reader,
+            backend.watches,
+            backend.writer,
+            policy=config.session.policy(),
+            clock=time.time,
+            steady=steady,
+        )
         logins = backend.logins(self._access, self._refresh)
         callers = Callers(ServiceKeys(config.admin.keys()), config.server.trusted_proxies)
         gate = AdminGate(callers, check, backend.audit)
@@ -239,9 +252,12 @@ class Service:
         authorization = Authorization(check, Credentials(authz.cookie), PublicPaths(authz.public_paths))
         told = backend.metrics.decisions
         for_envoy = ExtAuthzServicer(authorization, told, remove_authorization=authz.remove_authorization)
-        self.health = Health((SESSION_SERVICE, ADMIN_SERVICE, *((AUTHORIZATION,) if authz.enabled else ())))
+        ending = asyncio.Event()
+        names = (SESSION_SERVICE, ADMIN_SERVICE, *((AUTHORIZATION,) if authz.enabled else ()))
+        self.health = Health(names, ending)
+        streams = TokenStreams(check, backend.watches, ending)
         self.servicers = Servicers(
-            session=SessionServicer(check, logins, sessions, administration, callers),
+            session=SessionServicer(check, logins, sessions, administration, callers, streams),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),
             health=self.health,
             authorization=for_envoy if authz.enabled else None,

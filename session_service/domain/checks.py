@@ -1,11 +1,13 @@
-"""The check: a token's signature and its live session, in one round trip."""
+"""The check: a token's signature and its live session, in one round trip or from memory."""
 
 from __future__ import annotations
 
 from session_service.domain.errors import SessionEnded, StoreUnavailable, TokenExpired, TokenMissing
 from session_service.domain.models import AccessClaims, Identity, LiveState, SessionPolicy
+from session_service.domain.near_cache import NearCache
 from session_service.domain.policy import touch_due
 from session_service.domain.ports import AccessTokens, Clock, SessionReader, SessionWriter
+from session_service.domain.watching import SessionWatches, Watch
 
 CLOCK_SKEW_SECONDS = 5
 
@@ -16,31 +18,40 @@ class TokenCheck:
     Args:
         tokens: verifies signature and claims.
         reader: reads the live session.
+        watches: reads it too, and tells of its changes from then on.
         writer: notes activity.
         policy: for its ``touch_interval``.
         clock: the wall clock.
+        steady: the clock that staleness is measured by.
     """
 
     def __init__(
         self,
         tokens: AccessTokens,
         reader: SessionReader,
+        watches: SessionWatches,
         writer: SessionWriter,
+        *,
         policy: SessionPolicy,
         clock: Clock,
+        steady: Clock,
     ) -> None:
         self._tokens = tokens
         self._reader = reader
+        self._watches = watches
+        self._near = NearCache(watches, steady)
         self._writer = writer
         self._policy = policy
         self._clock = clock
+        self._steady = steady
         self._touching: set[str] = set()
 
-    async def check(self, token: str) -> Identity:
+    async def check(self, token: str, max_staleness: float = 0.0) -> Identity:
         """Accept a token or raise; the one place where a token becomes an identity (I1).
 
         Args:
             token: a compact JWT.
+            max_staleness: seconds by which the answer may be out of date; 0 = the store is asked.
 
         Raises:
             TokenMissing: the token is empty.
@@ -49,14 +60,70 @@ class TokenCheck:
             SessionEnded: a good token without a live session (ASVS 7.4.1).
             StoreUnavailable: nothing is known about the session.
         """
+        claims = self._claims(token)
+        if max_staleness:
+            known = self._near.get(claims.token_id, max_staleness)
+            if known is None:
+                if claims.token_id not in self._near:
+                    return await self._remembered(claims)
+            elif not self._touch_due(known):
+                return known
+        live = await self._reader.read(claims.user_id, claims.session_id, claims.token_id)
+        identity = self._judged(claims, live)
+        if self._touch_due(identity):
+            await self._touch(claims)
+        return identity
+
+    async def watch(self, token: str, watch: Watch) -> tuple[Identity, float]:
+        """Check strictly as ``check`` does, and have ``watch`` told when the answer no longer holds.
+
+        Returns:
+            The identity, and for how many seconds from before the call it may be remembered if nothing is
+            told; that only if ``watch.feed`` is set.
+        """
+        return await self._watched(self._claims(token), watch)
+
+    def _claims(self, token: str) -> AccessClaims:
         if not token:
             raise TokenMissing
-        claims = self._tokens.verify(token)
-        live = await self._reader.read(claims.user_id, claims.session_id, claims.token_id)
+        return self._tokens.verify(token)
+
+    async def _remembered(self, claims: AccessClaims) -> Identity:
+        place = self._near.place(claims.token_id)
+        began = self._steady()
+        try:
+            identity, valid_for = await self._watched(claims, place)
+        except BaseException:
+            self._near.drop(place)
+            raise
+        self._near.keep(place, identity, began + valid_for)
+        return identity
+
+    async def _watched(self, claims: AccessClaims, watch: Watch) -> tuple[Identity, float]:
+        try:
+            identity, valid_for = await self._read_watched(claims, watch)
+            if self._touch_due(identity):
+                # Our own note is a change as any other. So the answer is read again, once it has been told
+                # of: until then the new answer would look as if it had changed since.
+                self._watches.forget(watch)
+                if await self._touch(claims):
+                    await self._watches.caught_up()
+                    identity, valid_for = await self._read_watched(claims, watch)
+        except BaseException:
+            self._watches.forget(watch)
+            raise
+        return identity, valid_for
+
+    async def _read_watched(self, claims: AccessClaims, watch: Watch) -> tuple[Identity, float]:
+        found = await self._watches.read(claims.user_id, claims.session_id, claims.token_id, watch)
+        if found is None:
+            raise self._refusal(claims, None)
+        return self._judged(claims, found.live), found.valid_for
+
+    def _judged(self, claims: AccessClaims, live: LiveState | None) -> Identity:
+        """The identity, if token and session belong together."""
         if live is None or live.token_session_id != claims.session_id:
             raise self._refusal(claims, live)
-        if touch_due(self._policy, int(self._clock() * 1000), live.last_active_ms):
-            await self._touch(claims)
         return Identity(
             claims.user_id,
             claims.session_id,
@@ -67,17 +134,21 @@ class TokenCheck:
             live.expires_ms,
         )
 
-    async def _touch(self, claims: AccessClaims) -> None:
-        """Note the activity, once for all checks of the session that are under way."""
+    def _touch_due(self, identity: Identity) -> bool:
+        return touch_due(self._policy, int(self._clock() * 1000), identity.last_active_ms)
+
+    async def _touch(self, claims: AccessClaims) -> bool:
+        """Note the activity, once for all checks of the session that are under way; whether it was noted."""
         if claims.session_id in self._touching:
-            return
+            return False
         self._touching.add(claims.session_id)
         try:
             await self._writer.touch(claims.user_id, claims.session_id)
         except StoreUnavailable:
-            return  # the answer is known; a note that cannot be written does not make it unknown
+            return False  # the answer is known; a note that cannot be written does not make it unknown
         finally:
             self._touching.discard(claims.session_id)
+        return True
 
     def _refusal(self, claims: AccessClaims, live: LiveState | None) -> Exception:
         """Tell a token that Redis's clock let lapse a moment early from an ended session."""

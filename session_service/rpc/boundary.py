@@ -124,6 +124,8 @@ class Boundary:
         )
         if inspect.isasyncgenfunction(behaviour):
             return make(self._streamed(method, behaviour), safe_deserializer(read), write)
+        if handler.request_streaming:
+            behaviour = _of_whole_messages(behaviour)
         return make(self._answered(method, behaviour, self._streams), safe_deserializer(read), write)
 
     def _answered(self, method: str, behaviour: Behaviour, room: _Room) -> Behaviour:
@@ -198,6 +200,13 @@ def _malformed() -> InvalidArgument:
     return InvalidArgument(
         FieldViolation("request", "must be a protobuf message of this method, text in UTF-8")
     )
+
+
+def _of_whole_messages(behaviour: Behaviour) -> Behaviour:
+    def behave(requests: Any, context: Any) -> Awaitable[Any]:
+        return behaviour(_whole_messages(requests), context)
+
+    return behave
 
 
 async def _whole_messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -69,5 +69,5 @@ class Drain:
 
     async def _in_order(self, delay: float, grace: float) -> None:
         await self._traffic.quiet(min(delay, self._longest_delay))
-        self._health.end_watches()
+        self._health.end_streams()
         await self._server.stop(grace)

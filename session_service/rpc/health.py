@@ -15,10 +15,12 @@ class Health:
 
     Args:
         services: full names of the services.
+        ending: set by ``end_streams``.
     """
 
-    def __init__(self, services: Sequence[str]) -> None:
-        self.servicer = _EndingHealthServicer()
+    def __init__(self, services: Sequence[str], ending: asyncio.Event) -> None:
+        self.servicer = _EndingHealthServicer(ending)
+        self._ending = ending
         self._services = ("", *services)
         self._serving: bool | None = None
 
@@ -37,22 +39,22 @@ class Health:
         """Report NOT_SERVING from here on: the server is about to stop."""
         await self.servicer.enter_graceful_shutdown()
 
-    def end_watches(self) -> None:
-        """End every Watch: a stream without an end would hold up a stop for its whole grace."""
-        self.servicer.ending.set()
+    def end_streams(self) -> None:
+        """End every stream: one without an end would hold up a stop for its whole grace."""
+        self._ending.set()
 
 
 class _EndingHealthServicer(health_aio.HealthServicer):
     """The library's own, whose Watch streams end when ``ending`` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: asyncio.Event) -> None:
         super().__init__()
-        self.ending = asyncio.Event()
+        self._ending = ending
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802
         """Tell a service's status, and each change of it."""
         watch = asyncio.ensure_future(super().Watch(request, context))
-        ending = asyncio.ensure_future(self.ending.wait())
+        ending = asyncio.ensure_future(self._ending.wait())
         try:
             await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done():

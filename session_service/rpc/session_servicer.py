@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from session_api.v1 import session_service_pb2 as pb
 from session_api.v1 import session_service_pb2_grpc as pb_grpc
 
@@ -14,6 +16,7 @@ from session_service.domain.models import Identity
 from session_service.domain.sessions import Sessions
 from session_service.rpc import conversions
 from session_service.rpc.caller import Callers, Context, bearer_token
+from session_service.rpc.token_streams import TokenStreams
 
 
 class SessionServicer(pb_grpc.SessionServiceServicer):
@@ -26,8 +29,10 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         sessions: Sessions,
         administration: Administration,
         callers: Callers,
+        streams: TokenStreams,
     ) -> None:
         self._check = check
+        self._streams = streams
         self._logins = logins
         self._sessions = sessions
         self._administration = administration
@@ -54,9 +59,16 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         return conversions.refreshed_message(grant)
 
     async def VerifyToken(self, request: pb.VerifyTokenRequest, context: Context) -> pb.VerifyTokenResponse:
-        """Check a token strictly: signature and live session."""
-        identity = await self._check.check(request.token or bearer_token(context))
+        """Check a token: signature and live session, as of now unless the caller says otherwise."""
+        bound = conversions.max_staleness_of(request) if request.HasField("max_staleness") else 0.0
+        identity = await self._check.check(request.token or bearer_token(context), bound)
         return conversions.verified_message(identity)
+
+    async def WatchTokens(
+        self, request_iterator: AsyncIterator[pb.WatchTokensRequest], context: Context
+    ) -> None:
+        """Check tokens, and tell when the answers no longer hold."""
+        await self._streams.serve(request_iterator, context)
 
     async def ListSessions(
         self, request: pb.ListSessionsRequest, context: Context
@@ -116,3 +128,6 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     def _actor(self, caller: Identity, context: Context) -> Actor:
         return Actor(f"user:{caller.user_id}", self._callers.ip_address(context))
+
+    async def BatchVerifyTokens(self, request, context):
+        raise NotImplementedError

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from session_service.storage.link import Command
+    from session_service.storage.tracking import Tracking
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class ReadChannel:
         name: for the log, such as ``127.0.0.1:6379``.
         dial: opens and greets a connection to the primary.
         prepare: what to do over a new link before anybody reads over it.
+        tracking: told of the keys that change, and of the links.
         is_primary: whether that connection's server still is the primary; asked once a second.
         command_timeout: seconds a reply may take.
         on_change: called when the link is lost or cannot be opened.
@@ -54,6 +56,7 @@ class ReadChannel:
         name: str,
         dial: Callable[[], Awaitable[AbstractConnection]],
         prepare: Callable[[Link], Awaitable[None]],
+        tracking: Tracking,
         is_primary: Callable[[AbstractConnection], Awaitable[bool]],
         command_timeout: float,
         on_change: Callable[[], None],
@@ -61,6 +64,7 @@ class ReadChannel:
         self.name = name
         self._dial = dial
         self._prepare = prepare
+        self._tracking = tracking
         self._is_primary = is_primary
         self._command_timeout = command_timeout
         self._on_change = on_change
@@ -97,6 +101,13 @@ class ReadChannel:
         if link is None or link.lost.done():
             return self._read_later(commands)
         return link.send(commands)
+
+    async def track(self, commands: tuple[Command, ...]) -> tuple[list[Any], Link]:
+        """As ``read``, and by which link."""
+        link = self._link
+        if link is None or link.lost.done():
+            link = await self._next_link()
+        return await link.send(commands), link
 
     async def answers(self) -> bool:
         """Whether the primary answers, for health; costs it nothing and ends with the time-out."""
@@ -153,12 +164,13 @@ class ReadChannel:
     async def _open_link(self) -> tuple[Link, AbstractConnection]:
         connection = await self._dial()
         try:
-            link = Link(connection, self._command_timeout)
+            link = Link(connection, self._command_timeout, self._tracking)
         except RedisError:
             await connection.disconnect(nowait=True)
             raise
         try:
             await self._prepare(link)
+            await self._tracking.begin(link)
         except BaseException:
             link.drop("could not be prepared")
             raise

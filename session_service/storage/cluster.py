@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import Address, RedisSettings
+    from session_service.storage.tracking import Tracking
 
 # Beside the changes that run: reading the topology, ASKING.
 _SPARE_CONNECTIONS: Final = 8
@@ -143,12 +144,15 @@ class ClusterTarget:
     Args:
         settings: where some of its nodes are.
         ends: replayed to each primary whenever it is found anew.
+        tracking: told of the keys that change.
     """
 
-    def __init__(self, settings: RedisSettings, ends: RecentEnds) -> None:
+    def __init__(self, settings: RedisSettings, ends: RecentEnds, tracking: Tracking) -> None:
         self._settings = settings
         self.client = ClusterClient(settings)
-        self.reads = ClusterReads(self._dial, self._ask_topology, ends.replay, settings.command_timeout)
+        self.reads = ClusterReads(
+            self._dial, self._ask_topology, ends.replay, tracking, settings.command_timeout
+        )
 
     async def open(self) -> None:
         """Start; returns after the first attempt."""

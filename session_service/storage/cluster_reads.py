@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from session_service.storage.link import Link
     from session_service.storage.settings import Address
+    from session_service.storage.tracking import Tracking
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,7 +46,9 @@ class NodeChannel(ReadChannel):
         self,
         address: Address,
         dial: Callable[[Address], Awaitable[AbstractConnection]],
+        *,
         prepare: Callable[[Link], Awaitable[None]],
+        tracking: Tracking,
         command_timeout: float,
         on_change: Callable[[], None],
     ) -> None:
@@ -53,6 +56,7 @@ class NodeChannel(ReadChannel):
             name=f"{address[0]}:{address[1]}",
             dial=lambda: dial(address),
             prepare=prepare,
+            tracking=tracking,
             is_primary=_always,
             command_timeout=command_timeout,
             on_change=on_change,
@@ -70,6 +74,7 @@ class ClusterReads:
         dial: opens a connection to the primary at an address.
         topology: asks any node that answers for the slots, those given first.
         prepare: what to do over a new link before it is read over.
+        tracking: told of the keys that change, and of the links.
         command_timeout: seconds a reply may take.
     """
 
@@ -78,10 +83,12 @@ class ClusterReads:
         dial: Callable[[Address], Awaitable[AbstractConnection]],
         topology: Callable[[Sequence[Address]], Awaitable[list[SlotRange]]],
         prepare: Callable[[Link], Awaitable[None]],
+        tracking: Tracking,
         command_timeout: float,
     ) -> None:
         self._dial = dial
         self._prepare = prepare
+        self._tracking = tracking
         self._topology = topology
         self._command_timeout = command_timeout
         self._channels: dict[Address, NodeChannel] = {}
@@ -106,15 +113,26 @@ class ClusterReads:
 
     async def read(self, key: str, /, *commands: Command) -> list[Any]:
         """Run the commands where the key is; see ``Reads.read``."""
-        slot = key_slot(key.encode())
-        owner = self._owners[slot]
-        if owner is None:
-            self._stale.set()
-            raise StoreUnavailable
+        owner = self._owner(key)
         try:
             return await owner.read(commands)
         except FailedReplies as failed:
             return await self._follow(owner, commands, failed.replies)
+
+    async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
+        """Run the commands where the key is; see ``Reads.track``. What is redirected is not tracked."""
+        owner = self._owner(key)
+        try:
+            return await owner.track(commands)
+        except FailedReplies as failed:
+            return await self._follow(owner, commands, failed.replies), None
+
+    def _owner(self, key: str) -> NodeChannel:
+        owner = self._owners[key_slot(key.encode())]
+        if owner is None:
+            self._stale.set()
+            raise StoreUnavailable
+        return owner
 
     def channels(self) -> list[NodeChannel]:
         """The channels to the primaries, as known now."""
@@ -162,7 +180,14 @@ class ClusterReads:
     def _channel(self, address: Address) -> NodeChannel:
         channel = self._channels.get(address)
         if channel is None:
-            channel = NodeChannel(address, self._dial, self._prepare, self._command_timeout, self._stale.set)
+            channel = NodeChannel(
+                address,
+                self._dial,
+                prepare=self._prepare,
+                tracking=self._tracking,
+                command_timeout=self._command_timeout,
+                on_change=self._stale.set,
+            )
             channel.start()
             self._channels[address] = channel
         return channel

@@ -8,6 +8,7 @@ from session_service.storage.cluster import ClusterClient, ClusterTarget
 from session_service.storage.primary import PrimaryTarget
 from session_service.storage.replay import RecentEnds
 from session_service.storage.settings import RedisSentinel, RedisSettings, RedisTls
+from session_service.storage.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +25,8 @@ class RedisConnections:
 
     ``client`` is redis-py without any retry: a change whose answer is lost may have been made, and only
     its caller can know whether making it again is safe. ``reads`` is the cheap way of reading. ``ends`` are
-    replayed to a primary found anew; whoever ends a session notes it there.
+    replayed to a primary found anew; whoever ends a session notes it there. ``tracking`` tells of changes to
+    what was read over ``reads``.
 
     Args:
         settings: where Redis is.
@@ -37,7 +39,8 @@ class RedisConnections:
         settings = settings.resolved()
         target = ClusterTarget if settings.cluster else PrimaryTarget
         self.ends = RecentEnds()
-        self._target: ClusterTarget | PrimaryTarget = target(settings, self.ends)
+        self.tracking = Tracking()
+        self._target: ClusterTarget | PrimaryTarget = target(settings, self.ends, self.tracking)
         self.client: Redis | ClusterClient = self._target.client
         self.reads: Reads = self._target.reads
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
+from session_service.domain.steady import steady
 from session_service.storage.faults import DEMOTED_CODES, fault_code
 from session_service.storage.gathering import HOLD, Gathering
 
@@ -34,6 +36,7 @@ MAX_IN_FLIGHT: Final = 10_000
 MAX_UNSENT: Final = 4 * 1024 * 1024
 """Bytes that may wait to be written before calls are refused; some ten thousand checks."""
 
+_PING: Final[Command] = ("PING",)
 _INCOMPLETE: Final = object()
 _GRACE: Final = 0.01
 # After these the connection is of no use: another server is the primary, data are not there yet, or
@@ -58,21 +61,37 @@ class FailedReplies(Exception):
         return [reply for reply in self.replies if isinstance(reply, ResponseError)]
 
 
+class Follower(Protocol):
+    """Told of what a link says unasked, in order with the replies, and at once of its loss."""
+
+    def invalidated(self, link: Link, keys: list[bytes] | None) -> None:
+        """Note that keys that were read over the link have changed; ``None``: all of them."""
+
+    def lost(self, link: Link) -> None:
+        """Note that nothing will be said any more."""
+
+
 class Link(asyncio.Protocol):
-    """Speaks RESP on a transport that redis-py has opened and greeted.
+    """Speaks RESP on a transport that redis-py has opened and greeted; a ``domain.watching.Feed``.
 
     Args:
         connection: connected, with nothing left to read; the link takes its transport away.
         timeout: seconds a reply may take; the oldest call in flight is watched by one timer.
+        follower: told of invalidations and of the link's loss, before anybody who waits for a reply.
 
     Raises:
         redis.exceptions.ConnectionError: the connection ended meanwhile or holds unread bytes.
     """
 
-    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+    def __init__(self, connection: AbstractConnection, timeout: float, follower: Follower) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
+        self.confirmed = float("-inf")
+        """When the newest call that has its replies was sent, or a little before (the steady clock)."""
         self._timeout = timeout
+        self._follower = follower
+        self._sign: asyncio.Future[list[Any]] | None = None
+        self._sign_awaited: asyncio.Future[list[Any]] | None = None
         self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
         self._calls: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
         self._replies: list[Any] = []
@@ -110,11 +129,31 @@ class Link(asyncio.Protocol):
         self._calls.append((future, len(packed), self._now))
         return future
 
+    def confirmation(self) -> asyncio.Future[list[Any]]:
+        """Send a PING that is answered after everything that Redis has said before it; not to be cancelled.
+
+        Those who ask before it has left share it.
+
+        Raises:
+            StoreUnavailable: as ``send``.
+        """
+        if self._sign is None:
+            self._sign = self.send((_PING,))
+        return self._sign
+
+    def confirm_soon(self) -> None:
+        """Have ``confirmed`` moved on, if that is not under way already."""
+        if self._sign_awaited is None or self._sign_awaited.done():
+            with suppress(StoreUnavailable):
+                self._sign_awaited = self.confirmation()
+                self._sign_awaited.add_done_callback(_heed)
+
     def drop(self, reason: str) -> None:
         """End the link at once and fail everything in flight."""
         if self.lost.done():
             return
         self.lost.set_result(reason)
+        self._follower.lost(self)
         self._transport.abort()
         if self._watch is not None:
             self._watch.cancel()
@@ -131,8 +170,9 @@ class Link(asyncio.Protocol):
             self._reader.feed(data)
             while (reply := gets()) is not _INCOMPLETE:
                 if type(reply) is hiredis.PushNotification:
-                    continue  # out of band: answers no call
-                self._take(reply)
+                    self._take_push(reply)
+                else:
+                    self._take(reply)
         except hiredis.HiredisError as error:
             self.drop(f"protocol error: {error}")
         if self._fatal:
@@ -154,10 +194,11 @@ class Link(asyncio.Protocol):
         if not self._calls:
             raise hiredis.ProtocolError("a reply to no command")
         self._replies.append(reply)
-        future, count, _ = self._calls[0]
+        future, count, sent = self._calls[0]
         if len(self._replies) < count:
             return
         self._calls.popleft()
+        self.confirmed = sent
         replies, self._replies = self._replies, []
         failed, self._has_error = self._has_error, False
         if future.done():
@@ -166,6 +207,11 @@ class Link(asyncio.Protocol):
             future.set_exception(FailedReplies(replies))
         else:
             future.set_result(replies)
+
+    def _take_push(self, push: list[Any]) -> None:
+        # Out of band: it answers no call.
+        if push[0] == b"invalidate":
+            self._follower.invalidated(self, push[1])
 
     def _error_reply(self, text: str) -> ResponseError:
         error = ResponseError(text)
@@ -176,7 +222,7 @@ class Link(asyncio.Protocol):
         return error
 
     def _begin_trip(self) -> None:
-        self._now = self._loop.time()
+        self._now = steady()
         if self._gathering.holds:
             self._loop.call_later(HOLD, self._flush)
         else:
@@ -187,11 +233,12 @@ class Link(asyncio.Protocol):
             return  # dropped meanwhile
         self._transport.write(b"".join(self._packed))
         self._packed.clear()
+        self._sign = None
         # Not the loop's clock: uvloop's counts whole milliseconds.
         self._gathering.left(self._gathered, time.perf_counter())
         self._gathered = 0
         if self._watch is None:
-            self._watch = self._loop.call_at(self._now + self._timeout, self._check, None)
+            self._watch = self._loop.call_later(self._timeout, self._check, None)
 
     def _check(self, suspect: asyncio.Future[list[Any]] | None) -> None:
         # An overdue call gets a moment's grace: if this process was held up itself, its reply is here
@@ -200,13 +247,19 @@ class Link(asyncio.Protocol):
         if not self._calls or self.lost.done():
             return
         future, _, sent = self._calls[0]
-        due = sent + self._timeout
-        if self._loop.time() < due:
-            self._watch = self._loop.call_at(due, self._check, None)
+        left = sent + self._timeout - steady()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._check, None)
         elif future is suspect:
             self.drop(f"no answer in {self._timeout:g} s")
         else:
             self._watch = self._loop.call_later(_GRACE, self._check, future)
+
+
+def _heed(sign: asyncio.Future[list[Any]]) -> None:
+    """Take note of a failure, which is nobody's: the link's loss is told otherwise."""
+    if not sign.cancelled():
+        sign.exception()
 
 
 def _take_over(connection: AbstractConnection) -> asyncio.StreamWriter:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import RedisSettings
+    from session_service.storage.tracking import Tracking
 
 
 class PrimaryDialler:
@@ -96,14 +97,16 @@ class PrimaryTarget:
     Args:
         settings: where it is, with the URL resolved.
         ends: replayed to it whenever it is found anew.
+        tracking: told of the keys that change.
     """
 
-    def __init__(self, settings: RedisSettings, ends: RecentEnds) -> None:
+    def __init__(self, settings: RedisSettings, ends: RecentEnds, tracking: Tracking) -> None:
         self._dialler = PrimaryDialler(settings)
         self._channel = ReadChannel(
             name="primary",
             dial=self._dialler.dial,
             prepare=ends.replay,
+            tracking=tracking,
             is_primary=self._dialler.is_primary,
             command_timeout=settings.command_timeout,
             # What ended the channel (a failover, say) holds for idle connections too.

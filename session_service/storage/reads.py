@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from session_service.storage.faults import is_store_fault, store_unavailable
-from session_service.storage.link import Command, FailedReplies
+from session_service.storage.link import Command, FailedReplies, Link
 
 if TYPE_CHECKING:
     from session_service.storage.channel import ReadChannel
@@ -29,6 +29,13 @@ class Reads(Protocol):
             redis.exceptions.ResponseError: a command is wrong.
         """
 
+    async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
+        """As ``read``, where commands may be preceded by ``tracking.CACHING``.
+
+        Returns:
+            The replies, and the link whose Redis tracks what was read; ``None`` if that is not one.
+        """
+
 
 class PrimaryReads:
     """Reads one primary, whatever the key.
@@ -46,6 +53,13 @@ class PrimaryReads:
         """Run the commands; see ``Reads.read``."""
         try:
             return await self._channel.read(commands)
+        except FailedReplies as failed:
+            raise_first_error(failed)
+
+    async def track(self, _key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
+        """Run the commands; see ``Reads.track``."""
+        try:
+            return await self._channel.track(commands)
         except FailedReplies as failed:
             raise_first_error(failed)
 

@@ -48,6 +48,24 @@ _END: Final = load("end")
 _END_ALL: Final = load("end_all")
 
 
+LIVE_FIELDS: Final = ("username", "roles", "last_active", "expires_at")
+"""What a check reads of a session."""
+
+
+def live_state(owner: bytes | None, fields: Sequence[bytes | None]) -> LiveState | None:
+    """What a token's key and the ``LIVE_FIELDS`` of a session say; ``None`` if there is no session."""
+    username, roles, active, expires = fields
+    if active is None or expires is None:
+        return None
+    return LiveState(
+        None if owner is None else owner.decode(),
+        codec.text(username),
+        codec.decode_roles(roles),
+        int(active),
+        int(expires),
+    )
+
+
 class RedisSessionReader:
     """Reads sessions from the primary; see ``domain.ports.SessionReader``.
 
@@ -63,20 +81,12 @@ class RedisSessionReader:
     async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
         """The session and one of its tokens in one round trip; ``None`` if it is not alive."""
         key = keys.session(user_id, session_id)
-        owner, (username, roles, active, expires) = await self._reads.read(
+        owner, fields = await self._reads.read(
             key,
             ("GET", keys.token(user_id, token_id)),
-            ("HMGET", key, "username", "roles", "last_active", "expires_at"),
+            ("HMGET", key, *LIVE_FIELDS),
         )
-        if expires is None:
-            return None
-        return LiveState(
-            None if owner is None else owner.decode(),
-            codec.text(username),
-            codec.decode_roles(roles),
-            int(active),
-            int(expires),
-        )
+        return live_state(owner, fields)
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""

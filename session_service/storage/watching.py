@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
-from session_service.storage.link import Command
+from session_service.storage.link import Command, Link
 from session_service.storage.reads import Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
@@ -55,6 +55,17 @@ class WatchedReads:
             raise
         self._observer.read(time.perf_counter() - started)
         return replies
+
+    async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
+        """Run the commands; see ``Reads.track``."""
+        started = time.perf_counter()
+        try:
+            tracked = await self._reads.track(key, *commands)
+        except StoreUnavailable:
+            self._observer.read_failed()
+            raise
+        self._observer.read(time.perf_counter() - started)
+        return tracked
 
 
 class WatchedMutations(Mutations):

@@ -1,0 +1,128 @@
+"""``WatchTokens``: one stream per client, over which it asks for checks and is told when answers no longer hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from session_api.v1 import session_service_pb2 as pb
+
+from session_service.domain.checks import TokenCheck
+from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
+from session_service.domain.steady import steady
+from session_service.domain.token_watches import Failed, Invalidated, Told, TokenWatches, Verified
+from session_service.domain.watching import SessionWatches
+from session_service.rpc.caller import Context
+from session_service.rpc.conversions import check_failure, verified_message
+from session_service.rpc.engines.refusals import StoppingError
+
+STALLED_SECONDS: Final = 5.0
+"""How long a client may leave a message untaken."""
+
+_NOTHING_ASKED: Final = FieldViolation("request", "must be one of verify, ping and forget")
+
+
+class TokenStreams:
+    """Serves the streams of all clients.
+
+    Args:
+        check: checks strictly.
+        watches: tells of changes.
+        ending: set when streams must end, as the server is about to.
+    """
+
+    def __init__(self, check: TokenCheck, watches: SessionWatches, ending: asyncio.Event) -> None:
+        self._check = check
+        self._watches = watches
+        self._ending = ending
+
+    async def serve(self, requests: AsyncIterator[pb.WatchTokensRequest], context: Context) -> None:
+        """Serve a stream until its client has asked all it wants and has been answered.
+
+        Raises:
+            InvalidArgument: a message breaks its limits.
+            Overloaded: the client does not take what it is told.
+            StoppingError: the server stops.
+        """
+        stream = _Stream(TokenWatches(self._check, self._watches), context)
+        asking = asyncio.create_task(stream.ask(requests))
+        telling = asyncio.create_task(stream.tell())
+        ending = asyncio.create_task(self._ending.wait())
+        tasks = {asking, telling, ending}
+        try:
+            while not telling.done():
+                awaited = {task for task in tasks if task is not asking or not asking.done()}
+                await asyncio.wait(awaited, timeout=STALLED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    asking.result()
+                if ending.done():
+                    raise StoppingError("the server stops")
+                stream.check_progress()
+            telling.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            stream.watches.close()
+
+
+class _Stream:
+    """One client's stream, both ways."""
+
+    def __init__(self, watches: TokenWatches, context: Context) -> None:
+        self.watches = watches
+        self._context = context
+        self._writing_since: float | None = None
+
+    async def ask(self, requests: AsyncIterator[pb.WatchTokensRequest]) -> None:
+        """Take what the client says, to the end of it."""
+        async for request in requests:
+            match request.WhichOneof("request"):
+                case "verify":
+                    await self.watches.verify(request.verify.id, request.verify.token)
+                case "ping":
+                    await self.watches.ping(request.ping.id)
+                case "forget":
+                    self.watches.forget(request.forget.ids)
+                case _:
+                    raise InvalidArgument(_NOTHING_ASKED)
+        self.watches.finish()
+
+    async def tell(self) -> None:
+        """Tell the client all there is to tell, to the end of it."""
+        while (told := await self.watches.told()) is not None:
+            self._writing_since = steady()
+            await self._context.write(_message(told))
+            self._writing_since = None
+
+    def check_progress(self) -> None:
+        """See that the client takes what it is told.
+
+        Raises:
+            Overloaded: it does not.
+        """
+        if self._writing_since is not None and steady() - self._writing_since >= STALLED_SECONDS:
+            raise Overloaded
+
+
+def _message(told: Told) -> pb.WatchTokensResponse:
+    response: Any = pb.WatchTokensResponse
+    match told:
+        case Verified(number, identity, valid_for):
+            return response(verified=_verified(number, identity, valid_for))
+        case Failed(number, error):
+            failed = pb.WatchTokensResponse.Failed(id=number, failure=check_failure(error))
+            return response(failed=failed)
+        case Invalidated(numbers):
+            return response(invalidated=pb.WatchTokensResponse.Invalidated(ids=numbers))
+        case _:
+            return response(pong=pb.WatchTokensResponse.Pong(id=told.id))
+
+
+def _verified(number: int, identity: Any, valid_for: float | None) -> pb.WatchTokensResponse.Verified:  # noqa: ANN401
+    message = pb.WatchTokensResponse.Verified(id=number, identity=verified_message(identity))
+    if valid_for is not None:
+        # Rounded down: never longer than the store said.
+        message.valid_for.CopyFrom(Duration(seconds=int(valid_for), nanos=int(valid_for % 1 * 1e9)))
+    return message

@@ -1,0 +1,124 @@
+"""Who is told when a key changes, over all links of a process.
+
+Each link has Redis track what is read over it after ``CACHING``: when such a key changes, expires, is evicted
+or flushed, Redis says so once, in one order with its replies. Only those reads are tracked (OPTIN): strict
+checks cost Redis no memory, and no message when their sessions change. There is nothing for NOLOOP to
+leave out, as nothing is changed over a link that is tracked.
+
+A watch is registered before its read is sent. What is told between then and the moment at which the answer
+is followed may concern the answer, and so ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from session_service.domain.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from session_service.domain.watching import Watch
+    from session_service.storage.link import Command, Link
+
+TRACK: Final[Command] = ("CLIENT", "TRACKING", "ON", "OPTIN")
+CACHING: Final[Command] = ("CLIENT", "CACHING", "YES")
+"""Before each command whose key is to be tracked."""
+
+MAX_WATCHES: Final = 262_144
+"""Answers that are watched in one process, somewhat under 1 KB each; more are given but not watched."""
+
+
+class Tracking:
+    """Knows who watches which key, and over which link it was read.
+
+    A ``link.Follower``.
+
+    Args:
+        limit: how many watches there may be.
+    """
+
+    def __init__(self, limit: int = MAX_WATCHES) -> None:
+        self._limit = limit
+        self._links: set[Link] = set()
+        self._count = 0
+        self._watches: dict[bytes, tuple[Watch, ...]] = {}
+
+    async def begin(self, link: Link) -> None:
+        """Have Redis track what is read over a new link.
+
+        Raises:
+            StoreUnavailable: the link was lost meanwhile.
+            redis.exceptions.ResponseError: Redis refuses.
+        """
+        await link.send((TRACK,))
+        self._links.add(link)
+        if link.lost.done():
+            self._links.discard(link)
+
+    def register(self, watch: Watch, names: tuple[bytes, ...]) -> None:
+        """Expect an answer that is read from these keys; dropped silently beyond the limit."""
+        if self._count >= self._limit:
+            return
+        self._count += 1
+        watch.held = names
+        for name in names:
+            self._watches[name] = (*self._watches.get(name, ()), watch)
+
+    def follow(self, watch: Watch, link: Link | None) -> None:
+        """The answer is there, read over this link (``None``: over several); tell of changes from here on."""
+        if link is None or link not in self._links:
+            self.forget(watch)
+        elif watch.held:
+            watch.feed = link
+
+    def forget(self, watch: Watch) -> None:
+        """Tell this watch of nothing any more."""
+        watch.feed = None
+        if not watch.held:
+            return
+        self._count -= 1
+        for name in watch.held:
+            others = tuple(each for each in self._watches[name] if each is not watch)
+            if others:
+                self._watches[name] = others
+            else:
+                del self._watches[name]
+        watch.held = ()
+
+    def invalidated(self, link: Link, keys: list[bytes] | None) -> None:
+        """Tell everybody who watches these keys, by whatever link they read them."""
+        if keys is None:
+            self._end(lambda watch: watch.feed in (link, None))
+            return
+        for key in keys:
+            for watch in self._watches.get(key, ()):
+                self._tell(watch)
+
+    def lost(self, link: Link) -> None:
+        """Tell everybody who read over this link."""
+        self._links.discard(link)
+        self._end(lambda watch: watch.feed in (link, None))
+
+    async def caught_up(self) -> None:
+        """Wait until every link has answered a PING sent after this call; see ``SessionWatches``.
+
+        A link that is lost meanwhile has told everybody who read over it.
+        """
+        signs = [(link, link.confirmation()) for link in self._links]
+        if signs:
+            await asyncio.wait([sign for _, sign in signs])
+        if any(sign.exception() is not None and not link.lost.done() for link, sign in signs):
+            raise StoreUnavailable
+
+    def _end(self, concerns: Callable[[Watch], bool]) -> None:
+        concerned = {watch for each in self._watches.values() for watch in each if concerns(watch)}
+        for watch in concerned:
+            self._tell(watch)
+
+    def _tell(self, watch: Watch) -> None:
+        followed = watch.feed is not None
+        self.forget(watch)
+        if followed:
+            watch.ended()

@@ -1,0 +1,74 @@
+"""A client of ``WatchTokens`` that shows every message, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from session_api.v1 import session_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from tests.support.service_client import ServiceClient
+
+_PATIENCE_SECONDS = 10
+
+
+class WatchStream:
+    """An open stream.
+
+    Args:
+        call: of the stub.
+    """
+
+    def __init__(self, call: object) -> None:
+        self.call = call
+        self.pings = 0
+
+    async def say(self, **request: object) -> None:
+        """Send a message."""
+        await self.call.write(pb.WatchTokensRequest(**request))  # type: ignore[attr-defined]
+
+    async def verify(self, number: int, token: str) -> None:
+        """Ask for a check."""
+        await self.say(verify=pb.WatchTokensRequest.Verify(id=number, token=token))
+
+    async def ping(self) -> int:
+        """Ask for a pong; returns its id."""
+        self.pings += 1
+        await self.say(ping=pb.WatchTokensRequest.Ping(id=self.pings))
+        return self.pings
+
+    async def forget(self, *numbers: int) -> None:
+        """End watches."""
+        await self.say(forget=pb.WatchTokensRequest.Forget(ids=numbers))
+
+    async def heard(self) -> pb.WatchTokensResponse:
+        """The next message."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await self.call.read()  # type: ignore[attr-defined, no-any-return]
+
+    async def verified(self, number: int, token: str) -> pb.WatchTokensResponse.Verified:
+        """Check a token; the answer is the next message."""
+        await self.verify(number, token)
+        answer = (await self.heard()).verified
+        assert answer.id == number
+        return answer
+
+    async def heard_before_pong(self) -> list[pb.WatchTokensResponse]:
+        """Everything that is told before the pong of a ping that is sent now."""
+        number, heard = await self.ping(), []
+        while (message := await self.heard()).pong.id != number:
+            heard.append(message)
+        return heard
+
+
+@contextlib.asynccontextmanager
+async def watching(service: ServiceClient) -> AsyncIterator[WatchStream]:
+    """Open a stream; it is cancelled at the end."""
+    call = service.sessions.WatchTokens()
+    try:
+        yield WatchStream(call)
+    finally:
+        call.cancel()
