@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
+from session_service.domain.steady import steady
 from session_service.storage import link as link_module
 from session_service.storage.dialling import dial, greet_primary, node_target
 from session_service.storage.link import FailedReplies, Link
@@ -24,6 +25,23 @@ from tests.support.proxy import TcpProxy
 
 TIMEOUT = 0.3
 OpenLink = Callable[[int], Awaitable[Link]]
+TRACK = ("CLIENT", "TRACKING", "ON")
+
+
+class Told:
+    """Keeps what a link says unasked, and when it was lost."""
+
+    def __init__(self) -> None:
+        self.pushes: list[list[bytes] | None] = []
+        self.losses = 0
+
+    def invalidated(self, link: Link, keys: list[bytes] | None) -> None:
+        """Keep it."""
+        self.pushes.append(keys)
+
+    def lost(self, link: Link) -> None:
+        """Count it."""
+        self.losses += 1
 
 
 async def connection_to(port: int) -> Any:
@@ -33,12 +51,18 @@ async def connection_to(port: int) -> Any:
 
 
 @pytest.fixture
-async def open_link() -> AsyncIterator[OpenLink]:
+def told() -> Told:
+    """What the test's links say unasked."""
+    return Told()
+
+
+@pytest.fixture
+async def open_link(told: Told) -> AsyncIterator[OpenLink]:
     """A function that opens a link to a port."""
     links: list[Link] = []
 
     async def open_link(port: int) -> Link:
-        links.append(Link(await connection_to(port), TIMEOUT))
+        links.append(Link(await connection_to(port), TIMEOUT, told))
         return links[-1]
 
     yield open_link
@@ -84,6 +108,65 @@ async def test_a_busy_link_gathers_the_calls_of_a_while(
     assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
     link._transport.write.assert_called_once()
     assert link._gathering.left.call_args.args[0] == 5
+
+
+async def test_invalidations_come_in_order_with_the_replies(
+    redis_server: RedisServer, open_link: OpenLink, told: Told
+) -> None:
+    """When another client's change is acknowledged, the reply of a later PING comes after its invalidation."""
+    link = await open_link(redis_server.port)
+    await link.send((TRACK,))
+    with redis_server.client() as other:
+        for number in range(200):
+            key = f"key-{number}".encode()
+            await link.send((("GET", key),))
+            other.set(key, "changed")
+            await link.confirmation()
+            assert told.pushes[-1] == [key]
+        other.flushall()
+    await link.confirmation()
+    assert told.pushes[-1] is None
+
+
+async def test_a_link_tells_of_its_loss_at_once(
+    redis_server: RedisServer, open_link: OpenLink, told: Told
+) -> None:
+    """Who follows a link hears of its loss before who waits for a reply, and once."""
+    link = await open_link(redis_server.port)
+    call = link.send((("PING",),))
+    link.drop("lost")
+    link.drop("lost again")
+    assert told.losses == 1
+    with pytest.raises(StoreUnavailable):
+        await call
+
+
+async def test_confirmed_is_when_the_newest_answered_call_was_sent(
+    redis_server: RedisServer, open_link: OpenLink
+) -> None:
+    """It moves on with replies, never past the moment of sending, and not with what is unanswered."""
+    link = await open_link(redis_server.port)
+    before = steady()
+    await link.send((("PING",),))
+    assert before <= link.confirmed <= steady()
+    confirmed = link.confirmed
+    redis_server.pause()
+    try:
+        link.confirm_soon()
+        link.confirm_soon()
+        await eventually_async(link.lost.done)
+    finally:
+        redis_server.resume()
+    assert link.confirmed == confirmed
+
+
+async def test_those_who_ask_together_share_a_ping(redis_server: RedisServer, open_link: OpenLink) -> None:
+    """One PING serves all who ask before it leaves; who asks later gets a later one."""
+    link = await open_link(redis_server.port)
+    first = link.confirmation()
+    assert link.confirmation() is first
+    await first
+    assert link.confirmation() is not first
 
 
 async def test_what_is_held_back_fails_with_the_link(redis_server: RedisServer, open_link: OpenLink) -> None:
@@ -279,15 +362,16 @@ async def test_one_timer_watches_all_calls(redis_server: RedisServer, open_link:
     pending = [link._watch] if link._watch else []
     early: list[float] = []
 
-    def call_at(when: float, *args: Any) -> asyncio.TimerHandle:
+    def call_later(delay: float, *args: Any) -> asyncio.TimerHandle:
         early.extend(each.when() - loop.time() for each in pending if each.when() > loop.time() + CLOCK_STEP)
-        pending[:] = [loop.call_at(when, *args)]
+        pending[:] = [loop.call_later(delay, *args)]
         return pending[0]
 
-    link._loop = Mock(wraps=loop, call_at=Mock(side_effect=call_at))
+    link._loop = Mock(wraps=loop, call_later=Mock(side_effect=call_later))
+    link._gathering = Mock(holds=False)  # which has a timer of its own
     for _ in range(100):
         await asyncio.gather(*(link.send((("PING",),)) for _ in range(100)))
-    assert link._loop.call_at.called
+    assert link._loop.call_later.called
     assert early == []
 
 
@@ -375,7 +459,7 @@ async def test_a_connection_with_unread_bytes_is_not_taken_over(proxy: TcpProxy)
     proxy.forge_reply(b"+OK\r\n")
     await eventually_async(lambda: connection._reader._buffer)
     with pytest.raises(RedisConnectionError, match="unasked"):
-        Link(connection, TIMEOUT)
+        Link(connection, TIMEOUT, Told())
     await connection.disconnect()
 
 
@@ -385,5 +469,5 @@ async def test_a_connection_that_ended_is_not_taken_over(proxy: TcpProxy) -> Non
     proxy.cut()
     await eventually_async(lambda: connection._writer.transport.is_closing() or connection._reader.at_eof())
     with pytest.raises(RedisConnectionError, match="ended"):
-        Link(connection, TIMEOUT)
+        Link(connection, TIMEOUT, Told())
     await connection.disconnect()
