@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Final, Protocol, cast
 
 import grpc
+from session_api.v1 import session_service_pb2 as pb
+from session_api.v1.error_reason_pb2 import ErrorReason
 
 from session_client import _errors as errors
 from session_client._rich_status import ErrorDetails, error_details
@@ -41,6 +43,12 @@ BY_CODE: Final[dict[str, type[errors.SessionClientError]]] = {
     "UNAVAILABLE": errors.ServiceUnavailable,
     "DEADLINE_EXCEEDED": errors.DeadlineExceeded,
 }
+
+_REASON_PREFIX: Final = "ERROR_REASON_"
+_REASONS: Final = {
+    number: name.removeprefix(_REASON_PREFIX) for name, number in ErrorReason.items() if number
+}
+_CODES: Final[dict[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class FailedCall(Protocol):
@@ -84,6 +92,15 @@ def failure_of(error: FailedCall) -> errors.SessionClientError:
     details = error_details(error.trailing_metadata() or ())
     kind = BY_REASON.get(details.reason) or BY_CODE.get(code, errors.SessionClientError)
     return _made(kind, error.details() or code, code, details)
+
+
+def failure_of_check(failure: pb.CheckFailure) -> errors.SessionClientError:
+    """The client's exception for one token of several: the one that VerifyToken would have raised."""
+    code = _CODES.get(failure.code, "UNKNOWN")
+    reason = _REASONS.get(failure.reason, "")
+    kind = BY_REASON.get(reason) or BY_CODE.get(code, errors.SessionClientError)
+    retry_after = failure.retry_delay.ToTimedelta() if failure.HasField("retry_delay") else None
+    return _made(kind, failure.message or code, code, ErrorDetails(reason, retry_after=retry_after))
 
 
 def _made(

@@ -69,6 +69,9 @@ class SessionReader(Protocol):
     async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
         """The session and one of its tokens in one round trip; ``None`` if it is not alive."""
 
+    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
+        """For each token, in order, what ``read`` returns or raises; in one round trip, and never raises."""
+
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""
 

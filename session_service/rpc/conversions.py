@@ -133,17 +133,3 @@ def refreshed_message(grant: TokenGrant) -> session_service_pb2.RefreshTokenResp
         session_id=grant.session_id,
         session_expire_time=instant(grant.session_expires_ms),
     )
-
-
-def check_failure(error: Exception) -> session_service_pb2.CheckFailure:
-    from session_service.rpc.status import status_of
-    from session_api.v1 import error_reason_pb2
-
-    st = status_of(error)
-    return session_service_pb2.CheckFailure(
-        code=st.code.value[0], reason="ERROR_REASON_" + st.reason, message=st.message
-    )
-
-
-def max_staleness_of(request):
-    return request.max_staleness.seconds + request.max_staleness.nanos / 1e9

@@ -16,6 +16,7 @@ from session_service.domain.models import Identity
 from session_service.domain.sessions import Sessions
 from session_service.rpc import conversions
 from session_service.rpc.caller import Callers, Context, bearer_token
+from session_service.rpc.check_messages import batch_message, max_staleness_of, tokens_of
 from session_service.rpc.token_streams import TokenStreams
 
 
@@ -60,9 +61,15 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     async def VerifyToken(self, request: pb.VerifyTokenRequest, context: Context) -> pb.VerifyTokenResponse:
         """Check a token: signature and live session, as of now unless the caller says otherwise."""
-        bound = conversions.max_staleness_of(request) if request.HasField("max_staleness") else 0.0
-        identity = await self._check.check(request.token or bearer_token(context), bound)
+        token = request.token or bearer_token(context)
+        identity = await self._check.check(token, max_staleness_of(request))
         return conversions.verified_message(identity)
+
+    async def BatchVerifyTokens(
+        self, request: pb.BatchVerifyTokensRequest, context: Context
+    ) -> pb.BatchVerifyTokensResponse:
+        """Check many tokens strictly, each with a result of its own."""
+        return batch_message(await self._check.check_all(tokens_of(request)))
 
     async def WatchTokens(
         self, request_iterator: AsyncIterator[pb.WatchTokensRequest], context: Context
@@ -128,6 +135,3 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     def _actor(self, caller: Identity, context: Context) -> Actor:
         return Actor(f"user:{caller.user_id}", self._callers.ip_address(context))
-
-    async def BatchVerifyTokens(self, request, context):
-        raise NotImplementedError

@@ -12,10 +12,11 @@ from session_api.v1 import session_service_pb2 as pb
 from session_service.domain.checks import TokenCheck
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
 from session_service.domain.steady import steady
-from session_service.domain.token_watches import Failed, Invalidated, Told, TokenWatches, Verified
+from session_service.domain.token_watches import Failed, Invalidated, TokenWatches, Told, Verified
 from session_service.domain.watching import SessionWatches
 from session_service.rpc.caller import Context
-from session_service.rpc.conversions import check_failure, verified_message
+from session_service.rpc.check_messages import check_failure
+from session_service.rpc.conversions import verified_message
 from session_service.rpc.engines.refusals import StoppingError
 
 STALLED_SECONDS: Final = 5.0

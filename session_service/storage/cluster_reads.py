@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.crc import key_slot
@@ -19,7 +20,7 @@ from session_service.storage.channel import ReadChannel
 from session_service.storage.dialling import being_cancelled
 from session_service.storage.faults import fault_code
 from session_service.storage.link import Command, FailedReplies
-from session_service.storage.reads import raise_first_error
+from session_service.storage.reads import dealt_out, gathered, raise_first_error
 from session_service.storage.topology import SLOTS, SlotRange, node_address
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from session_service.storage.link import Link
+    from session_service.storage.reads import Group, Outcome
     from session_service.storage.settings import Address
     from session_service.storage.tracking import Tracking
 
@@ -118,6 +120,30 @@ class ClusterReads:
             return await owner.read(commands)
         except FailedReplies as failed:
             return await self._follow(owner, commands, failed.replies)
+
+    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+        """Run the commands of each group where its key is; see ``Reads.read_each``."""
+        owners = [self._owners[key_slot(key.encode())] for key, _ in groups]
+        shares: defaultdict[NodeChannel | None, list[Group]] = defaultdict(list)
+        for owner, group in zip(owners, groups, strict=True):
+            shares[owner].append(group)
+        answers = await asyncio.gather(*(self._read_share(owner, share) for owner, share in shares.items()))
+        rest = dict(zip(shares, map(iter, answers), strict=True))
+        return [next(rest[owner]) for owner in owners]
+
+    async def _read_share(self, owner: NodeChannel | None, groups: Sequence[Group]) -> list[Any]:
+        if owner is None:
+            self._stale.set()
+            return [StoreUnavailable()] * len(groups)
+        try:
+            return dealt_out(await owner.read(gathered(groups)), groups)
+        except StoreUnavailable as error:
+            return [error] * len(groups)
+        except FailedReplies as failed:
+            dealt = zip(groups, dealt_out(failed.replies, groups), strict=True)
+            following = (self._follow(owner, commands, replies) for (_, commands), replies in dealt)
+            followed: list[Any] = await asyncio.gather(*following, return_exceptions=True)
+            return followed
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands where the key is; see ``Reads.track``. What is redirected is not tracked."""

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from redis.exceptions import ResponseError
+
+from session_service.domain.errors import StoreUnavailable
 from session_service.storage.faults import is_store_fault, store_unavailable
 from session_service.storage.link import Command, FailedReplies, Link
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from session_service.storage.channel import ReadChannel
+
+Group = tuple[str, tuple[Command, ...]]
+"""A key, and commands on keys of its cluster slot."""
+
+Outcome = list[Any] | Exception
+"""A group's replies, or why there are none."""
 
 
 class Reads(Protocol):
@@ -27,6 +39,16 @@ class Reads(Protocol):
         Raises:
             StoreUnavailable: Redis cannot answer.
             redis.exceptions.ResponseError: a command is wrong.
+        """
+
+    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+        """Read for many keys in one round trip, or in one to each primary at the same time.
+
+        Args:
+            groups: for each key what ``read`` takes.
+
+        Returns:
+            For each group, in order, what ``read`` returns or raises.
         """
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
@@ -56,6 +78,15 @@ class PrimaryReads:
         except FailedReplies as failed:
             raise_first_error(failed)
 
+    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+        """Run the commands of all groups; see ``Reads.read_each``."""
+        try:
+            return dealt_out(await self._channel.read(gathered(groups)), groups)
+        except StoreUnavailable as error:
+            return [error] * len(groups)
+        except FailedReplies as failed:
+            return [_or_first_error(replies) for replies in dealt_out(failed.replies, groups)]
+
     async def track(self, _key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands; see ``Reads.track``."""
         try:
@@ -70,3 +101,23 @@ def raise_first_error(failed: FailedReplies) -> NoReturn:
     if is_store_fault(error):
         raise store_unavailable(error) from error
     raise error
+
+
+def gathered(groups: Sequence[Group]) -> tuple[Command, ...]:
+    """The commands of all groups, one after the other."""
+    return tuple(chain.from_iterable(commands for _, commands in groups))
+
+
+def dealt_out(replies: Sequence[Any], groups: Sequence[Group]) -> list[Any]:
+    """To each group the replies to its commands, as a list; the reverse of ``gathered``."""
+    rest = iter(replies)
+    return [list(islice(rest, len(commands))) for _, commands in groups]
+
+
+def _or_first_error(replies: list[Any]) -> Outcome:
+    if any(isinstance(reply, ResponseError) for reply in replies):
+        try:
+            raise_first_error(FailedReplies(replies))
+        except (StoreUnavailable, ResponseError) as error:
+            return error
+    return replies

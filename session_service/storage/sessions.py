@@ -4,6 +4,7 @@ What each operation costs, in commands on keys of one slot:
 
 ======== ==========================================================================
 read     ``GET token:…`` + ``HMGET user_session:…``, one round trip
+read_all the same for each, all in one round trip
 activity ``ZSCAN user_sessions:…``, then ``HGET`` for each, by the thousand
 fetch    ``HMGET`` for each, one round trip
 others   one script of ``lua/``; ``end_all`` and an overfull ``create`` go by batches
@@ -19,6 +20,7 @@ from typing import Final
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded, SessionLimitReached
 from session_service.domain.models import (
+    AccessClaims,
     CreatedSession,
     LiveState,
     NewSession,
@@ -30,7 +32,7 @@ from session_service.domain.models import (
 from session_service.domain.policy import MAX_SESSIONS_LIMIT
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
-from session_service.storage.reads import Reads
+from session_service.storage.reads import Group, Outcome, Reads
 from session_service.storage.scripts import Mutations, Part, load
 
 BATCH: Final = 500
@@ -80,13 +82,14 @@ class RedisSessionReader:
 
     async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
         """The session and one of its tokens in one round trip; ``None`` if it is not alive."""
-        key = keys.session(user_id, session_id)
-        owner, fields = await self._reads.read(
-            key,
-            ("GET", keys.token(user_id, token_id)),
-            ("HMGET", key, *LIVE_FIELDS),
-        )
+        key, commands = _reading(user_id, session_id, token_id)
+        owner, fields = await self._reads.read(key, *commands)
         return live_state(owner, fields)
+
+    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
+        """For each token, in order, what ``read`` returns or raises; in one round trip."""
+        groups = [_reading(each.user_id, each.session_id, each.token_id) for each in claims]
+        return [_state_or_error(outcome) for outcome in await self._reads.read_each(groups)]
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""
@@ -124,6 +127,20 @@ class RedisSessionReader:
         key = keys.user_devices(user_id)
         (seconds, _), seen = await self._reads.read(key, ("TIME",), ("ZSCORE", key, fingerprint))
         return seen is not None and float(seen) > int(seconds) * 1000 - DEVICE_MEMORY_MS
+
+
+def _reading(user_id: str, session_id: str, token_id: str) -> Group:
+    key = keys.session(user_id, session_id)
+    return key, (("GET", keys.token(user_id, token_id)), ("HMGET", key, *LIVE_FIELDS))
+
+
+def _state_or_error(outcome: Outcome) -> LiveState | Exception | None:
+    if isinstance(outcome, Exception):
+        return outcome
+    try:
+        return live_state(*outcome)
+    except Exception as error:  # noqa: BLE001 - a session that makes no sense is no reason to doubt the others
+        return error
 
 
 class RedisSessionWriter:

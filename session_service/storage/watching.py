@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import Reads
+from session_service.storage.reads import Group, Outcome, Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -55,6 +55,16 @@ class WatchedReads:
             raise
         self._observer.read(time.perf_counter() - started)
         return replies
+
+    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+        """Run the commands of each group, noted as one read; see ``Reads.read_each``."""
+        started = time.perf_counter()
+        found = await self._reads.read_each(groups)
+        if any(isinstance(each, StoreUnavailable) for each in found):
+            self._observer.read_failed()
+        else:
+            self._observer.read(time.perf_counter() - started)
+        return found
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands; see ``Reads.track``."""

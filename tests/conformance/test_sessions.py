@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.exceptions import ResponseError
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded
-from session_service.domain.models import NO_DEVICE, LiveState, Session
+from session_service.domain.models import NO_DEVICE, AccessClaims, LiveState, Session
 from session_service.domain.policy import new_id
 from session_service.storage import keys
 from session_service.storage.sessions import BATCH
@@ -53,6 +54,38 @@ async def test_a_check_tells_other_tokens_apart(store: Store) -> None:
     assert gone.token_session_id is None
     assert foreign is not None
     assert foreign.token_session_id == other.session_id
+
+
+async def test_many_tokens_are_read_as_each_alone(store: Store) -> None:
+    """Live, ended, without its own key, repeated, of one user or another: as by ``read``, in order."""
+    writer = store.writer()
+    news = [new_session(f"user-{number % 7}") for number in range(12)]
+    for new in news:
+        await writer.create(new)
+    await writer.end(news[1].user_id, news[1].session_id)
+    await store.do("DEL", keys.token(news[2].user_id, news[2].token_id))
+    tokens = [AccessClaims(new.user_id, new.session_id, new.token_id, 0, 1) for new in (*news, news[0])]
+    states = await store.sessions.read_all(tokens)
+    assert states == [
+        await store.sessions.read(new.user_id, new.session_id, new.token_id) for new in (*news, news[0])
+    ]
+    assert states[1] is None
+    assert len(set(states)) == len(news)
+
+
+async def test_what_makes_no_sense_harms_no_other(store: Store) -> None:
+    """A key of another type and a field that is no number are errors of their own tokens alone."""
+    writer, news = store.writer(), [new_session(user_id) for user_id in ("ada", "bob", "cyd", "dan")]
+    for new in news:
+        await writer.create(new)
+    _, typed, spoilt, _ = news
+    await store.do("DEL", keys.token("bob", typed.token_id))
+    await store.do("HSET", keys.token("bob", typed.token_id), "a", "b")
+    await store.do("HSET", keys.session("cyd", spoilt.session_id), "expires_at", "soon")
+    tokens = [AccessClaims(new.user_id, new.session_id, new.token_id, 0, 1) for new in news]
+    states = await store.sessions.read_all(tokens)
+    kinds = [LiveState, ResponseError, ValueError, LiveState]
+    assert [isinstance(state, kind) for state, kind in zip(states, kinds, strict=True)] == [True] * 4
 
 
 async def test_absent_sessions_are_none(store: Store) -> None:

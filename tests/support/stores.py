@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
+    from session_service.storage.reads import Group, Outcome
     from session_service.storage.scanning import Connections
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
@@ -198,6 +200,12 @@ class FakeConnections:
         for command in commands:
             pipe.execute_command(*command)
         return await pipe.execute()
+
+    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+        """Run the commands of each group in a pipeline of its own."""
+        reads = (self.read(key, *commands) for key, commands in groups)
+        found: list[Any] = await asyncio.gather(*reads, return_exceptions=True)
+        return found
 
     async def primaries(self) -> AsyncIterator[Redis]:
         """The one there is."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 import session_client
+from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.error_reason_pb2 import ErrorReason
 from session_client import (
     FieldViolation,
@@ -18,7 +19,7 @@ from session_client import (
     ServiceUnavailable,
     SessionClientError,
 )
-from session_client._failures import BY_REASON
+from session_client._failures import BY_REASON, failure_of_check
 
 from session_service.domain import errors
 from tests.support.scripted_service import Refused, ScriptedService
@@ -130,3 +131,44 @@ async def test_the_cause_is_kept(client: AsyncSessionClient, service: ScriptedSe
     assert isinstance(caught.__cause__, grpc.RpcError)
     assert "the-key" not in repr(caught.__cause__)
     assert "Bearer" not in repr(caught.__cause__)
+
+
+@pytest.mark.parametrize("reason", sorted(BY_REASON))
+def test_a_failed_check_of_one_token_has_the_class_of_its_reason(reason: str) -> None:
+    """What VerifyToken would have raised for the token, told apart by the same table."""
+    told = pb.CheckFailure(code=16, reason=ErrorReason.Value(f"ERROR_REASON_{reason}"), message="why")
+    failure = failure_of_check(told)
+
+    assert type(failure) is BY_REASON[reason]
+    assert (failure.code, failure.reason, str(failure)) == ("UNAUTHENTICATED", reason, "why")
+    assert getattr(failure, "retry_after", None) is None
+
+
+def test_a_failed_check_may_say_when_to_try_again() -> None:
+    """The delay is a timedelta, as that of a failed call."""
+    told = pb.CheckFailure(code=14, reason=ErrorReason.ERROR_REASON_STORE_UNAVAILABLE)
+    told.retry_delay.FromMilliseconds(7250)
+    failure = failure_of_check(told)
+
+    assert isinstance(failure, ServiceUnavailable)
+    assert failure.retry_after == timedelta(seconds=7.25)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind", "name"),
+    [
+        (16, 99, SessionClientError, "UNAUTHENTICATED"),
+        (14, 99, ServiceUnavailable, "UNAVAILABLE"),
+        (14, 0, ServiceUnavailable, "UNAVAILABLE"),
+        (77, 0, SessionClientError, "UNKNOWN"),
+        (0, 0, SessionClientError, "OK"),
+    ],
+)
+def test_a_failed_check_newer_than_the_client(
+    code: int, reason: int, kind: type[SessionClientError], name: str
+) -> None:
+    """By a reason that is not known the code decides; by neither it never means "logged out"."""
+    failure = failure_of_check(pb.CheckFailure(code=code, reason=reason))  # type: ignore[arg-type]
+
+    assert type(failure) is kind
+    assert (failure.code, failure.reason, str(failure)) == (name, "", name)
