@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,59 +15,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
-from session_service.domain.steady import steady
 from session_service.storage import link as link_module
-from session_service.storage.dialling import dial, greet_primary, node_target
 from session_service.storage.link import FailedReplies, Link
-from session_service.storage.settings import RedisSettings
-from tests.support import LOOPBACK, RedisServer, eventually_async
+from tests.integration.storage.links import TIMEOUT, OpenLink, Told, connection_to
+from tests.support import RedisServer, eventually_async
 from tests.support.proxy import TcpProxy
-
-TIMEOUT = 0.3
-OpenLink = Callable[[int], Awaitable[Link]]
-TRACK = ("CLIENT", "TRACKING", "ON")
-
-
-class Told:
-    """Keeps what a link says unasked, and when it was lost."""
-
-    def __init__(self) -> None:
-        self.pushes: list[list[bytes] | None] = []
-        self.losses = 0
-
-    def invalidated(self, link: Link, keys: list[bytes] | None) -> None:
-        """Keep it."""
-        self.pushes.append(keys)
-
-    def lost(self, link: Link) -> None:
-        """Count it."""
-        self.losses += 1
-
-
-async def connection_to(port: int) -> Any:
-    """A greeted connection of redis-py."""
-    make, kwargs = node_target(RedisSettings(connect_timeout=2.0), (LOOPBACK, port))
-    return await dial(make, redis_connect_func=greet_primary, **kwargs)
-
-
-@pytest.fixture
-def told() -> Told:
-    """What the test's links say unasked."""
-    return Told()
-
-
-@pytest.fixture
-async def open_link(told: Told) -> AsyncIterator[OpenLink]:
-    """A function that opens a link to a port."""
-    links: list[Link] = []
-
-    async def open_link(port: int) -> Link:
-        links.append(Link(await connection_to(port), TIMEOUT, told))
-        return links[-1]
-
-    yield open_link
-    for link in links:
-        link.drop("the test is over")
 
 
 @pytest.fixture
@@ -108,65 +60,6 @@ async def test_a_busy_link_gathers_the_calls_of_a_while(
     assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
     link._transport.write.assert_called_once()
     assert link._gathering.left.call_args.args[0] == 5
-
-
-async def test_invalidations_come_in_order_with_the_replies(
-    redis_server: RedisServer, open_link: OpenLink, told: Told
-) -> None:
-    """When another client's change is acknowledged, the reply of a later PING comes after its invalidation."""
-    link = await open_link(redis_server.port)
-    await link.send((TRACK,))
-    with redis_server.client() as other:
-        for number in range(200):
-            key = f"key-{number}".encode()
-            await link.send((("GET", key),))
-            other.set(key, "changed")
-            await link.confirmation()
-            assert told.pushes[-1] == [key]
-        other.flushall()
-    await link.confirmation()
-    assert told.pushes[-1] is None
-
-
-async def test_a_link_tells_of_its_loss_at_once(
-    redis_server: RedisServer, open_link: OpenLink, told: Told
-) -> None:
-    """Who follows a link hears of its loss before who waits for a reply, and once."""
-    link = await open_link(redis_server.port)
-    call = link.send((("PING",),))
-    link.drop("lost")
-    link.drop("lost again")
-    assert told.losses == 1
-    with pytest.raises(StoreUnavailable):
-        await call
-
-
-async def test_confirmed_is_when_the_newest_answered_call_was_sent(
-    redis_server: RedisServer, open_link: OpenLink
-) -> None:
-    """It moves on with replies, never past the moment of sending, and not with what is unanswered."""
-    link = await open_link(redis_server.port)
-    before = steady()
-    await link.send((("PING",),))
-    assert before <= link.confirmed <= steady()
-    confirmed = link.confirmed
-    redis_server.pause()
-    try:
-        link.confirm_soon()
-        link.confirm_soon()
-        await eventually_async(link.lost.done)
-    finally:
-        redis_server.resume()
-    assert link.confirmed == confirmed
-
-
-async def test_those_who_ask_together_share_a_ping(redis_server: RedisServer, open_link: OpenLink) -> None:
-    """One PING serves all who ask before it leaves; who asks later gets a later one."""
-    link = await open_link(redis_server.port)
-    first = link.confirmation()
-    assert link.confirmation() is first
-    await first
-    assert link.confirmation() is not first
 
 
 async def test_what_is_held_back_fails_with_the_link(redis_server: RedisServer, open_link: OpenLink) -> None:
