@@ -257,7 +257,14 @@ class Service:
         self.health = Health(names, ending)
         streams = TokenStreams(check, backend.watches, ending)
         self.servicers = Servicers(
-            session=SessionServicer(check, logins, sessions, administration, callers, streams),
+            session=SessionServicer(
+                check=check,
+                streams=streams,
+                logins=logins,
+                sessions=sessions,
+                administration=administration,
+                callers=callers,
+            ),
             admin=AdminServicer(gate, administration, logins, sessions, backend.upkeep),
             health=self.health,
             authorization=for_envoy if authz.enabled else None,

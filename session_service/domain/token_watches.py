@@ -123,7 +123,7 @@ class TokenWatches:
                 self._watches.forget(answer)
 
     def finish(self) -> None:
-        """Take note that no more is asked: what is under way is answered, and then there is no more to tell."""
+        """Take note that no more is asked: what is under way is answered, and that is all."""
         self._no_more_questions = True
         self._news.set()
 

@@ -25,12 +25,13 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     def __init__(
         self,
+        *,
         check: TokenCheck,
+        streams: TokenStreams,
         logins: Logins,
         sessions: Sessions,
         administration: Administration,
         callers: Callers,
-        streams: TokenStreams,
     ) -> None:
         self._check = check
         self._streams = streams
@@ -71,7 +72,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         """Check many tokens strictly, each with a result of its own."""
         return batch_message(await self._check.check_all(tokens_of(request)))
 
-    async def WatchTokens(
+    async def WatchTokens(  # type: ignore[override]  # writes to its context instead of yielding
         self, request_iterator: AsyncIterator[pb.WatchTokensRequest], context: Context
     ) -> None:
         """Check tokens, and tell when the answers no longer hold."""

@@ -1,10 +1,10 @@
-"""``WatchTokens``: one stream per client, over which it asks for checks and is told when answers no longer hold."""
+"""``WatchTokens``: over one stream, a client asks for checks and is told when the answers no longer hold."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from session_api.v1 import session_service_pb2 as pb
@@ -12,7 +12,7 @@ from session_api.v1 import session_service_pb2 as pb
 from session_service.domain.checks import TokenCheck
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
 from session_service.domain.steady import steady
-from session_service.domain.token_watches import Failed, Invalidated, TokenWatches, Told, Verified
+from session_service.domain.token_watches import Failed, Invalidated, Pong, TokenWatches, Told, Verified
 from session_service.domain.watching import SessionWatches
 from session_service.rpc.caller import Context
 from session_service.rpc.check_messages import check_failure
@@ -108,22 +108,24 @@ class _Stream:
 
 
 def _message(told: Told) -> pb.WatchTokensResponse:
-    response: Any = pb.WatchTokensResponse
+    response = pb.WatchTokensResponse()
     match told:
         case Verified(number, identity, valid_for):
-            return response(verified=_verified(number, identity, valid_for))
+            response.verified.id = number
+            response.verified.identity.CopyFrom(verified_message(identity))
+            if valid_for is not None:
+                _set(response.verified.valid_for, valid_for)
         case Failed(number, error):
-            failed = pb.WatchTokensResponse.Failed(id=number, failure=check_failure(error))
-            return response(failed=failed)
+            response.failed.id = number
+            response.failed.failure.CopyFrom(check_failure(error))
         case Invalidated(numbers):
-            return response(invalidated=pb.WatchTokensResponse.Invalidated(ids=numbers))
-        case _:
-            return response(pong=pb.WatchTokensResponse.Pong(id=told.id))
+            response.invalidated.ids.extend(numbers)
+        case Pong(number):
+            response.pong.id = number
+    return response
 
 
-def _verified(number: int, identity: Any, valid_for: float | None) -> pb.WatchTokensResponse.Verified:  # noqa: ANN401
-    message = pb.WatchTokensResponse.Verified(id=number, identity=verified_message(identity))
-    if valid_for is not None:
-        # Rounded down: never longer than the store said.
-        message.valid_for.CopyFrom(Duration(seconds=int(valid_for), nanos=int(valid_for % 1 * 1e9)))
-    return message
+def _set(duration: Duration, seconds: float) -> None:
+    # Cut off, not rounded: never longer than the store said.
+    duration.seconds = int(seconds)
+    duration.nanos = int(seconds % 1 * 1e9)

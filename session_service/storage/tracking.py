@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from session_service.domain.errors import StoreUnavailable
+from session_service.storage.link import FailedReplies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,10 @@ class Tracking:
             StoreUnavailable: the link was lost meanwhile.
             redis.exceptions.ResponseError: Redis refuses.
         """
-        await link.send((TRACK,))
+        try:
+            await link.send((TRACK,))
+        except FailedReplies as failed:
+            raise failed.errors[0] from None
         self._links.add(link)
         if link.lost.done():
             self._links.discard(link)

@@ -63,3 +63,11 @@ async def store(request: pytest.FixtureRequest, engines: Engines) -> AsyncIterat
     connections = FakeConnections() if engine == "fake" else await open_connections(engines.settings(engine))
     yield Store(connections.client, connections)
     await connections.close()
+
+
+@pytest.fixture(params=[engine for engine in ENGINES if engine != "fake"])
+async def real_store(request: pytest.FixtureRequest, engines: Engines) -> AsyncIterator[Store]:
+    """All stores over an empty Redis that can track keys, as fakeredis cannot."""
+    connections = await open_connections(engines.settings(request.param))
+    yield Store(connections.client, connections)
+    await connections.close()

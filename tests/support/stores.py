@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fakeredis import FakeAsyncRedis, FakeServer
 
@@ -14,10 +14,13 @@ from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
 from session_service.storage.connections import RedisConnections
 from session_service.storage.fsck import RedisFsck
+from session_service.storage.scanning import Connections
 from session_service.storage.scripts import Mutations
 from session_service.storage.sessions import RedisSessionReader, RedisSessionWriter
+from session_service.storage.tracking import CACHING, Tracking
 from session_service.storage.upkeep import RedisUpkeep
 from session_service.storage.users import RedisUserReader, RedisUserWriter
+from session_service.storage.watches import RedisSessionWatches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
     from session_service.storage.cluster import ClusterClient
     from session_service.storage.reads import Group, Outcome
-    from session_service.storage.scanning import Connections
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -69,15 +71,27 @@ def new_user(user_id: str = "ada", username: str = "Ada", **changes: Any) -> Use
     return User(**values | changes)
 
 
+class StoreConnections(Connections, Protocol):
+    """What all the stores together need."""
+
+    @property
+    def tracking(self) -> Tracking:
+        """Tells of changes to what was read."""
+
+
 class Store:
     """Every store over one Redis."""
 
-    def __init__(self, client: Client, connections: Connections, mutations: Mutations | None = None) -> None:
+    def __init__(
+        self, client: Client, connections: StoreConnections, mutations: Mutations | None = None
+    ) -> None:
+        tracking = connections.tracking
         self.client = client
         self.connections = connections
         self.mutations = mutations or Mutations(client)
         self.reads = connections.reads
         self.sessions = RedisSessionReader(self.reads)
+        self.watches = RedisSessionWatches(self.reads, tracking)
         self.users = RedisUserReader(self.reads)
         self.directory = RedisUserWriter(self.mutations, self.users)
         self.attempts = RedisAttempts(self.mutations)
@@ -193,6 +207,7 @@ class FakeConnections:
         # Replies as they are on the wire, as the read channel gives them.
         self._plain.response_callbacks.clear()
         self.reads = self
+        self.tracking = Tracking()
 
     async def read(self, _key: str, /, *commands: Sequence[Any]) -> list[Any]:
         """Run the commands in one pipeline."""
@@ -200,6 +215,11 @@ class FakeConnections:
         for command in commands:
             pipe.execute_command(*command)
         return await pipe.execute()
+
+    async def track(self, key: str, /, *commands: Sequence[Any]) -> tuple[list[Any], None]:
+        """Run the commands; nothing is tracked here."""
+        replies = iter(await self.read(key, *(each for each in commands if each != CACHING)))
+        return [b"OK" if each == CACHING else next(replies) for each in commands], None
 
     async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
         """Run the commands of each group in a pipeline of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from session_api.v1 import session_service_pb2 as pb
 
@@ -22,13 +22,13 @@ class WatchStream:
         call: of the stub.
     """
 
-    def __init__(self, call: object) -> None:
+    def __init__(self, call: Any) -> None:
         self.call = call
         self.pings = 0
 
-    async def say(self, **request: object) -> None:
+    async def say(self, **request: Any) -> None:
         """Send a message."""
-        await self.call.write(pb.WatchTokensRequest(**request))  # type: ignore[attr-defined]
+        await self.call.write(pb.WatchTokensRequest(**request))
 
     async def verify(self, number: int, token: str) -> None:
         """Ask for a check."""
@@ -47,7 +47,8 @@ class WatchStream:
     async def heard(self) -> pb.WatchTokensResponse:
         """The next message."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await self.call.read()  # type: ignore[attr-defined, no-any-return]
+            response: pb.WatchTokensResponse = await self.call.read()
+            return response
 
     async def verified(self, number: int, token: str) -> pb.WatchTokensResponse.Verified:
         """Check a token; the answer is the next message."""

@@ -9,11 +9,13 @@ import pytest
 import uvloop
 
 from session_service.storage.connections import RedisConnections
+from session_service.storage.link import Link
 from session_service.storage.settings import RedisSettings
+from tests.integration.storage.links import TIMEOUT, OpenLink, Told, connection_to
 
 Connect = Callable[[RedisSettings], Awaitable[RedisConnections]]
 
-_ON_BOTH_LOOPS = {"test_link", "test_channel", "test_tls"}
+_ON_BOTH_LOOPS = {"test_link", "test_link_pushes", "test_channel", "test_tls"}
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -46,3 +48,23 @@ async def connect(make_connections: Callable[[RedisSettings], RedisConnections])
         return connections
 
     return connect
+
+
+@pytest.fixture
+def told() -> Told:
+    """What the test's links say unasked."""
+    return Told()
+
+
+@pytest.fixture
+async def open_link(told: Told) -> AsyncIterator[OpenLink]:
+    """A function that opens a link to a port."""
+    links: list[Link] = []
+
+    async def open_link(port: int) -> Link:
+        links.append(Link(await connection_to(port), TIMEOUT, told))
+        return links[-1]
+
+    yield open_link
+    for link in links:
+        link.drop("the test is over")

@@ -90,7 +90,7 @@ class TestCredentials:
         """A server that asks for a password, and has a user besides."""
         server = start_redis({"requirepass": f'"{PASSWORD}"'})
         with redis.Redis(unix_socket_path=str(server.socket_path), password=PASSWORD) as client:
-            rights = ["~*", "+@all", "-@dangerous", "+client|setname"]
+            rights = ["~*", "+@all", "-@dangerous", "+client|setname", "+client|tracking", "+client|caching"]
             client.execute_command("ACL", "SETUSER", "sessions", "on", f">{PASSWORD}!", *rights)
         return server
 
@@ -99,7 +99,7 @@ class TestCredentials:
         assert await works(await connect(replace(AT, port=server.port, password=PASSWORD)))
 
     async def test_an_acl_user_without_dangerous_rights(self, server: RedisServer, connect: Connect) -> None:
-        """An ACL user needs no dangerous command (of which Redis 6.2 counts CLIENT SETNAME as one)."""
+        """An ACL user needs no dangerous command (of which Redis 6.2 counts all of CLIENT as one)."""
         user = replace(AT, port=server.port, username="sessions", password=f"{PASSWORD}!")
         assert await works(await connect(user))
 

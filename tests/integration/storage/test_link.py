@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,34 +16,10 @@ from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage import link as link_module
-from session_service.storage.dialling import dial, greet_primary, node_target
 from session_service.storage.link import FailedReplies, Link
-from session_service.storage.settings import RedisSettings
-from tests.support import LOOPBACK, RedisServer, eventually_async
+from tests.integration.storage.links import TIMEOUT, OpenLink, Told, connection_to
+from tests.support import RedisServer, eventually_async
 from tests.support.proxy import TcpProxy
-
-TIMEOUT = 0.3
-OpenLink = Callable[[int], Awaitable[Link]]
-
-
-async def connection_to(port: int) -> Any:
-    """A greeted connection of redis-py."""
-    make, kwargs = node_target(RedisSettings(connect_timeout=2.0), (LOOPBACK, port))
-    return await dial(make, redis_connect_func=greet_primary, **kwargs)
-
-
-@pytest.fixture
-async def open_link() -> AsyncIterator[OpenLink]:
-    """A function that opens a link to a port."""
-    links: list[Link] = []
-
-    async def open_link(port: int) -> Link:
-        links.append(Link(await connection_to(port), TIMEOUT))
-        return links[-1]
-
-    yield open_link
-    for link in links:
-        link.drop("the test is over")
 
 
 @pytest.fixture
@@ -279,15 +255,16 @@ async def test_one_timer_watches_all_calls(redis_server: RedisServer, open_link:
     pending = [link._watch] if link._watch else []
     early: list[float] = []
 
-    def call_at(when: float, *args: Any) -> asyncio.TimerHandle:
+    def call_later(delay: float, *args: Any) -> asyncio.TimerHandle:
         early.extend(each.when() - loop.time() for each in pending if each.when() > loop.time() + CLOCK_STEP)
-        pending[:] = [loop.call_at(when, *args)]
+        pending[:] = [loop.call_later(delay, *args)]
         return pending[0]
 
-    link._loop = Mock(wraps=loop, call_at=Mock(side_effect=call_at))
+    link._loop = Mock(wraps=loop, call_later=Mock(side_effect=call_later))
+    link._gathering = Mock(holds=False)  # which has a timer of its own
     for _ in range(100):
         await asyncio.gather(*(link.send((("PING",),)) for _ in range(100)))
-    assert link._loop.call_at.called
+    assert link._loop.call_later.called
     assert early == []
 
 
@@ -375,7 +352,7 @@ async def test_a_connection_with_unread_bytes_is_not_taken_over(proxy: TcpProxy)
     proxy.forge_reply(b"+OK\r\n")
     await eventually_async(lambda: connection._reader._buffer)
     with pytest.raises(RedisConnectionError, match="unasked"):
-        Link(connection, TIMEOUT)
+        Link(connection, TIMEOUT, Told())
     await connection.disconnect()
 
 
@@ -385,5 +362,5 @@ async def test_a_connection_that_ended_is_not_taken_over(proxy: TcpProxy) -> Non
     proxy.cut()
     await eventually_async(lambda: connection._writer.transport.is_closing() or connection._reader.at_eof())
     with pytest.raises(RedisConnectionError, match="ended"):
-        Link(connection, TIMEOUT)
+        Link(connection, TIMEOUT, Told())
     await connection.disconnect()

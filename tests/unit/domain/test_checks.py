@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,16 @@ class SlowStore(Store):
 
 
 def _check(store: Store, tokens: Tokens | None = None, policy: SessionPolicy | None = None) -> TokenCheck:
-    return TokenCheck(tokens or Tokens(), store, store, policy or SessionPolicy(), lambda: NOW)  # type: ignore[arg-type]
+    stand_in: Any = store
+    return TokenCheck(
+        tokens or Tokens(),
+        stand_in,
+        stand_in,
+        stand_in,
+        policy=policy or SessionPolicy(),
+        clock=lambda: NOW,
+        steady=lambda: 0.0,
+    )
 
 
 async def test_a_good_token_of_a_live_session_is_an_identity() -> None:

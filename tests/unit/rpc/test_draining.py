@@ -50,7 +50,7 @@ async def busy() -> AsyncIterator[Traffic]:
 async def test_who_is_about_to_lose_the_port_waits_half_a_second_at_most(busy: Traffic) -> None:
     """However much comes, and however long the delay would be; what is in flight has its whole grace."""
     server = Server()
-    drain = Drain(server, Health(()), busy)
+    drain = Drain(server, Health((), asyncio.Event()), busy)
     drain.soon()
     await asyncio.wait_for(drain.run(LONG, 7.0), 30)
     assert server.stopped == [7.0]
@@ -59,7 +59,7 @@ async def test_who_is_about_to_lose_the_port_waits_half_a_second_at_most(busy: T
 async def test_the_delay_is_kept_otherwise(busy: Traffic) -> None:
     """While calls come and the delay lasts, none is turned away."""
     server = Server()
-    drain = Drain(server, Health(()), busy)
+    drain = Drain(server, Health((), asyncio.Event()), busy)
     running = asyncio.create_task(drain.run(LONG, 7.0))
     await asyncio.wait({running}, timeout=1.0)
     assert server.stopped == []
