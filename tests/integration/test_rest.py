@@ -135,7 +135,7 @@ def verify(path: Path) -> None:
 
 
 def verify_many(path: Path) -> None:
-    """Each token is checked by itself; 256 of the longest fit, and no more of them."""
+    """Each token is checked by itself; 256 of a thousand bytes fit, larger ones do not."""
     session = path.rest.open_session("verified", roles=["editor"])
     found = path.call(json={"tokens": [session["access_token"], "nonsense", session["access_token"]]})
     verified, failed, again = found["results"]
