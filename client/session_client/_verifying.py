@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from session_client._errors import DeadlineExceeded, SessionClientError, TokenMissing
@@ -24,8 +25,8 @@ def check_limits(max_staleness: float, max_tokens: int, touch_interval: float) -
         raise ValueError(f"max_staleness must be more than 0 and at most {MAX_STALENESS:g} seconds")
     if max_tokens < 1:
         raise ValueError("max_tokens must be at least 1")
-    if not touch_interval > 0:
-        raise ValueError("touch_interval must be more than 0 seconds")
+    if not 0 < touch_interval < inf:
+        raise ValueError("touch_interval must be more than 0 seconds, and finite")
 
 
 def refuse_at_sight(access_token: str) -> None:
