@@ -1,4 +1,4 @@
-"""The judge of histories: silent about what a faultless service could have answered, and about nothing else."""
+"""The judge of histories: silent about what a faultless service could have answered, and nothing else."""
 
 from __future__ import annotations
 
@@ -99,6 +99,13 @@ def test_the_end_of_all_concerns_sessions_that_had_begun() -> None:
         assert not judge([flush, overlapping, check(outcome, 1.3)])
     assert not judge([flush, later, check(Outcome.DONE, 1.3)])
     assert judge([flush, later, check(Outcome.REFUSED, 1.3)])
+
+
+def test_a_token_may_be_over_before_it_is_given_out() -> None:
+    """What ends one token by its name does so whenever that was: an expiry is a moment of its own."""
+    expiry = end(0.1, 0.11, "7/ada/s1/t1")
+    assert not judge([made(began=0.2, ended=0.3), expiry, check(Outcome.REFUSED, 0.4)])
+    assert judge([made(began=0.2, ended=0.3), expiry, check(Outcome.DONE, 0.4)])
 
 
 def test_a_token_of_a_session_ends_with_it_though_it_was_made_later() -> None:

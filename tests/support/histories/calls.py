@@ -74,7 +74,7 @@ class Call:
 
 def is_within(name: str, whole: str) -> bool:
     """Whether a name is this one or below it."""
-    return whole == EVERYTHING or name == whole or name.startswith(f"{whole}/")
+    return whole in (EVERYTHING, name) or name.startswith(f"{whole}/")
 
 
 def session_of(name: str) -> str:
