@@ -45,7 +45,7 @@ class Walk:
     """Callers, the core, and a model of the service, with everything between them as late as it comes."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - nothing secret
         self.service = ModelService()
         self.tokens: list[str] = []
         self.answers: list[tuple[Answer, str]] = []
