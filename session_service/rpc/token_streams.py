@@ -114,7 +114,8 @@ class _Stream:
     async def fall_silent(self, telling: asyncio.Task[None]) -> None:
         """Tell nothing more; returns when what is being written has been taken.
 
-        In the middle of a write ``grpc.aio`` cannot end a call. A client that never takes it keeps a place and one message, until its connection ends.
+        In the middle of a write ``grpc.aio`` cannot end a call. A client that never takes it keeps a place
+        and one message, until its connection ends.
         """
         self._silent = True
         if self._writing_since is None:

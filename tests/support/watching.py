@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from session_api.v1 import session_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class WatchStream:
         answer = (await self.heard()).verified
         assert answer.id == number
         return answer
+
+    async def end(self) -> None:
+        """Read on until the stream has ended, well or not."""
+        with contextlib.suppress(grpc.RpcError):
+            while await self.call.read() is not grpc.aio.EOF:
+                pass
 
     async def heard_before_pong(self) -> list[pb.WatchTokensResponse]:
         """Everything that is told before the pong of a ping that is sent now."""
