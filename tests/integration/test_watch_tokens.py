@@ -257,6 +257,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(service: ServiceUnderTest)
             await stream.end()
         assert stream.call.code() in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL}
         asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
 
 
 async def test_the_others_do_not_wait_for_a_client_that_takes_nothing(service: ServiceUnderTest) -> None:
