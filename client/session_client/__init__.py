@@ -88,12 +88,15 @@ from session_client._results import (
 )
 from session_client._sync_admin import Admin
 from session_client._sync_client import SessionClient
+from session_client._verifier_aio import AsyncTokenVerifier
+from session_client._verifier_threads import TokenVerifier
 
 __all__ = [
     "Admin",
     "AdminRequired",
     "AsyncAdmin",
     "AsyncSessionClient",
+    "AsyncTokenVerifier",
     "DeadlineExceeded",
     "Device",
     "FieldViolation",
@@ -124,6 +127,7 @@ __all__ = [
     "TokenExpired",
     "TokenInvalid",
     "TokenMissing",
+    "TokenVerifier",
     "Tokens",
     "TooManyAttempts",
     "User",

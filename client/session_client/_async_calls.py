@@ -23,7 +23,12 @@ class AsyncCalls:
     def __init__(self, channel: grpc.aio.Channel, timeouts: Timeouts) -> None:
         self._channel = channel
         self._timeouts = timeouts
-        self._closed = False
+        self.closed = False
+
+    @property
+    def read_timeout(self) -> float:
+        """How long a call that changes nothing may take, unless told otherwise; seconds."""
+        return self._timeouts.read
 
     async def read(
         self,
@@ -47,7 +52,7 @@ class AsyncCalls:
 
     async def close(self) -> None:
         """Close the channel; calls under way fail."""
-        self._closed = True
+        self.closed = True
         await self._channel.close()
 
     async def _call(
@@ -58,7 +63,7 @@ class AsyncCalls:
         timeout: float | None,
         default: float,
     ) -> Response:
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the client is closed")
         with TRANSLATED:
             return await method(request, timeout=default if timeout is None else timeout, metadata=metadata)

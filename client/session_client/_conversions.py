@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from session_api.v1 import admin_service_pb2, session_pb2, session_service_pb2
@@ -85,11 +86,17 @@ def identity_of(message: session_service_pb2.VerifyTokenResponse) -> Identity:
         session_id=message.session_id,
         user_id=message.user_id,
         username=message.username,
-        roles=tuple(message.roles),
+        roles=_shared(tuple(message.roles)),
         token_expire_time=instant(message.token_expire_time),
         session_expire_time=instant(message.session_expire_time),
         last_active_time=instant(message.last_active_time),
     )
+
+
+@lru_cache(1_024)
+def _shared(roles: tuple[str, ...]) -> tuple[str, ...]:
+    """One and the same object for equal roles, as many identities are kept and have the same few."""
+    return roles
 
 
 def session_page(

@@ -24,7 +24,12 @@ class Calls:
     def __init__(self, channel: grpc.Channel, timeouts: Timeouts) -> None:
         self._channel = channel
         self._timeouts = timeouts
-        self._closed = False
+        self.closed = False
+
+    @property
+    def read_timeout(self) -> float:
+        """How long a call that changes nothing may take, unless told otherwise; seconds."""
+        return self._timeouts.read
 
     def read(
         self,
@@ -48,7 +53,7 @@ class Calls:
 
     def close(self) -> None:
         """Close the channel; calls under way fail."""
-        self._closed = True
+        self.closed = True
         self._channel.close()
 
     def _call(
@@ -59,7 +64,7 @@ class Calls:
         timeout: float | None,
         default: float,
     ) -> Response:
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the client is closed")
         with TRANSLATED:
             return method(request, timeout=default if timeout is None else timeout, metadata=metadata)
