@@ -129,7 +129,7 @@ def _rpc_rows(service: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _paths(method: MethodDescriptorProto) -> str:
-    rule: dict[str, Any] = MessageToDict(method.options)["[google.api.http]"]
+    rule: dict[str, Any] = MessageToDict(method.options).get("[google.api.http]", {})
     rules = [rule, *rule.get("additionalBindings", ())]
     paths = (
         f"`{verb.upper()} {each[verb]}`"

@@ -203,13 +203,7 @@ async def running(
         service = Service(backend, ring)
         server, address = open_server(config)
         section, traffic = config.server, Traffic(metrics.calls)
-        mount(
-            server,
-            service.servicers,
-            traffic,
-            max_calls=section.max_concurrent_rpcs,
-            reflection=section.reflection,
-        )
+        mount(server, service.servicers, traffic, limits(config), reflection=section.reflection)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})
@@ -269,6 +263,7 @@ async def _show_metrics(metrics: Metrics) -> None:
 async def _look(backend: Backend, health: Health) -> None:
     healthy = await backend.connections.ping()
     backend.metrics.store_up.set(healthy)
+    backend.metrics.watched.set(backend.connections.tracking.count)
     if await health.follow(healthy):
         log.log(logging.INFO if healthy else logging.ERROR, "store", extra={"answers": healthy})
 

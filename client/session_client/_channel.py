@@ -15,7 +15,7 @@ ADMIN_SERVICE: Final = "session.v1.AdminService"
 
 # They change nothing.
 READS: Final = {
-    SESSION_SERVICE: ("VerifyToken", "ListSessions"),
+    SESSION_SERVICE: ("VerifyToken", "BatchVerifyTokens", "ListSessions"),
     ADMIN_SERVICE: ("GetUser", "ListUsers", "ListUserSessions", "GetStats"),
 }
 # Their repetition has the effect of one: by the request id, by the grace for a spent refresh

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from session_api.v1 import session_pb2
 
@@ -20,8 +21,9 @@ M = TypeVar("M", bound=Message)
 
 # Twice what the service takes for a token; more would fail on the way, as too large a request.
 _MAX_TOKEN_LENGTH: Final = 8192
-# The service's limit, as its API states it.
+# The service's limits, as its API states them.
 _MAX_REQUEST_BYTES: Final = 65_536
+_MAX_STALENESS: Final = 60
 
 
 def bearer(access_token: str) -> Metadata:
@@ -53,6 +55,23 @@ def checked_refresh_token(token: str) -> str:
     if not _may_be_token(token):
         raise RefreshTokenInvalid("the refresh token is not valid", reason="REFRESH_TOKEN_INVALID")
     return token
+
+
+def staleness_message(seconds: float) -> Duration | None:
+    """How old an answer may be; nothing for 0.
+
+    Raises:
+        InvalidArgument: it is not 0 to 60 seconds.
+    """
+    if not 0 <= seconds <= _MAX_STALENESS:
+        wrong = FieldViolation("max_staleness", f"must be 0 to {_MAX_STALENESS} s")
+        text = f"{wrong.field}: {wrong.description}"
+        raise InvalidArgument(text, violations=(wrong,), reason="INVALID_ARGUMENT")
+    if not seconds:
+        return None
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration
 
 
 def service_credential(service_key: str | None) -> Metadata:

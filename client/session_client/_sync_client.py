@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 from session_api.v1 import session_service_pb2 as pb
 from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 
+from session_client._batches import batches, outcomes, refused, token_list
 from session_client._channel import Timeouts, Tls, open_channel
 from session_client._conversions import identity_of, login_of, session_page, tokens_of
-from session_client._errors import SessionEnded
+from session_client._errors import SessionClientError, SessionEnded
 from session_client._requests import (
     bearer,
     checked_access_token,
@@ -21,6 +22,7 @@ from session_client._requests import (
     new_request_id,
     request,
     service_credential,
+    staleness_message,
 )
 from session_client._results import Device, Identity, Login, Page, Session, Tokens
 from session_client._sync_admin import Admin
@@ -121,10 +123,18 @@ class SessionClient:
         answer = self._calls.write(self._stub.RefreshToken, message, (), timeout)
         return tokens_of(answer)
 
-    def verify_token(self, access_token: str, *, timeout: float | None = None) -> Identity:
+    def verify_token(
+        self, access_token: str, *, max_staleness: float = 0.0, timeout: float | None = None
+    ) -> Identity:
         """Check an access token: its signature and claims hold and its session is alive now.
 
         Only ``TokenError`` means "not logged in". ``ServiceUnavailable`` says nothing either way.
+
+        Args:
+            access_token: whose session.
+            max_staleness: seconds, up to 60, by which the answer may be out of date, so that the service
+                may give it from memory; 0 = it asks its store.
+            timeout: see the class.
 
         Raises:
             TokenMissing: it is empty.
@@ -132,9 +142,39 @@ class SessionClient:
             TokenExpired: it is past its expiry.
             SessionEnded: its session is over.
         """
-        message = pb.VerifyTokenRequest(token=checked_access_token(access_token))
+        message = pb.VerifyTokenRequest(
+            token=checked_access_token(access_token), max_staleness=staleness_message(max_staleness)
+        )
         answer = self._calls.read(self._stub.VerifyToken, message, (), timeout)
         return identity_of(answer)
+
+    def verify_tokens(
+        self, access_tokens: Iterable[str], *, timeout: float | None = None
+    ) -> tuple[Identity | SessionClientError, ...]:
+        """Check any number of access tokens, each as ``verify_token`` does, by 256 in a call.
+
+        For whoever holds many connections open and looks again from time to time whether their users
+        are still logged in. Only a ``TokenError`` means that one is not; any other error says nothing
+        either way.
+
+        Args:
+            access_tokens: in any order; one may be there more than once.
+            timeout: see the class; for each call.
+
+        Returns:
+            For each token, in order, its identity or the error that ``verify_token`` would have raised.
+            Where a call fails as a whole, that is its failure for all tokens not answered by then.
+        """
+        tokens = token_list(access_tokens)
+        known = refused(tokens)
+        try:
+            for batch in batches(dict.fromkeys(token for token in tokens if token not in known)):
+                message = pb.BatchVerifyTokensRequest(tokens=batch)
+                answer = self._calls.read(self._stub.BatchVerifyTokens, message, (), timeout)
+                known |= outcomes(batch, answer)
+        except SessionClientError as failure:
+            return tuple(known.get(token, failure) for token in tokens)
+        return tuple(known[token] for token in tokens)
 
     def list_sessions(
         self, access_token: str, *, page_size: int = 0, page_token: str = "", timeout: float | None = None

@@ -137,7 +137,7 @@ class ServerSection(Section):
     )
     max_concurrent_streams: Positive = Field(default=200, description="calls in flight on one connection")
     max_message_bytes: Annotated[int, Field(ge=8_192, le=MAX_INT32)] = Field(
-        default=65_536, description="size of a request"
+        default=65_536, description="size of a request; one of BatchVerifyTokens may have four times that"
     )
     max_metadata_bytes: Annotated[int, Field(ge=1_024, le=MAX_INT32)] = Field(
         default=16_384, description="size of a call's metadata"

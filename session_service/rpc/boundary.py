@@ -10,7 +10,8 @@ the engine. Around a method, from the outside in:
 3. ``room``: calls beyond ``max_calls`` are turned away. Counted once the request is there, and
    streams (a Watch of health may last for ever) in a quarter of their own, so that nobody takes all
    the room by opening calls and saying nothing;
-4. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN.
+4. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN; a message over
+   its method's limit is RESOURCE_EXHAUSTED, where the engine has one limit for all methods.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
+from session_service.rpc.engines.limits import Limits
+from session_service.rpc.engines.refusals import TooLargeError
 from session_service.rpc.status import status_of
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -34,7 +37,6 @@ Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 OK: Final = "OK"
 _CANCELLED: Final = "CANCELLED"
 _ABORTED: Final = "ABORTED"
-_MALFORMED: Final = object()
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +84,15 @@ class Boundary:
     Args:
         engine: where methods are registered.
         observer: told of every call.
-        max_calls: unary calls in hand at once, at least 1; a quarter of it for streams besides.
+        limits: unary calls in hand at once, a quarter of it for streams besides; sizes of messages.
     """
 
-    def __init__(self, engine: Engine, observer: CallObserver, *, max_calls: int) -> None:
+    def __init__(self, engine: Engine, observer: CallObserver, limits: Limits) -> None:
         self._engine = engine
         self._observer = observer
-        self._calls = _Room(max_calls)
-        self._streams = _Room(max(1, max_calls // 4))
+        self._limits = limits
+        self._calls = _Room(limits.max_concurrent_rpcs)
+        self._streams = _Room(max(1, limits.max_concurrent_rpcs // 4))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Ignored: generated code registers the same methods by name as well."""
@@ -111,11 +114,12 @@ class Boundary:
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A handler of the same shape with the boundary around it."""
-        read, write = handler.request_deserializer, handler.response_serializer
+        limit = self._limits.message_bytes(method)
+        read, write = safe_deserializer(handler.request_deserializer, limit), handler.response_serializer
         behaviour: Any = handler.unary_unary
         if not handler.response_streaming and not handler.request_streaming:
             unary = self._answered(method, behaviour, self._calls)
-            return grpc.unary_unary_rpc_method_handler(unary, safe_deserializer(read), write)
+            return grpc.unary_unary_rpc_method_handler(unary, read, write)
         behaviour = handler.stream_stream or handler.unary_stream
         make = (
             grpc.stream_stream_rpc_method_handler
@@ -123,10 +127,10 @@ class Boundary:
             else grpc.unary_stream_rpc_method_handler
         )
         if inspect.isasyncgenfunction(behaviour):
-            return make(self._streamed(method, behaviour), safe_deserializer(read), write)
+            return make(self._streamed(method, behaviour), read, write)
         if handler.request_streaming:
             behaviour = _of_whole_messages(behaviour)
-        return make(self._answered(method, behaviour, self._streams), safe_deserializer(read), write)
+        return make(self._answered(method, behaviour, self._streams), read, write)
 
     def _answered(self, method: str, behaviour: Behaviour, room: _Room) -> Behaviour:
         """A unary method, or a streaming one that writes to its context."""
@@ -137,8 +141,8 @@ class Boundary:
             reason = _CANCELLED
             try:
                 room.enter()
-                if request is _MALFORMED:
-                    raise _malformed()
+                if isinstance(request, Exception):
+                    raise request
                 response = await behaviour(request, context)
                 reason = OK
             except grpc.aio.AbortError:
@@ -164,8 +168,8 @@ class Boundary:
             reason = _CANCELLED
             try:
                 room.enter()
-                if request is _MALFORMED:
-                    raise _malformed()
+                if isinstance(request, Exception):
+                    raise request
                 requests = _whole_messages(request) if isinstance(request, AsyncIterator) else request
                 async for response in behaviour(requests, context):
                     yield response
@@ -182,16 +186,22 @@ class Boundary:
         return answer
 
 
-def safe_deserializer(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """A deserialiser that never raises: what it cannot read becomes a marker."""
-    if read is None:
-        return bytes
+def safe_deserializer(read: Callable[[bytes], Any] | None, limit: int) -> Callable[[bytes], Any]:
+    """A deserialiser that never raises: what it does not read becomes the error to end the call with.
+
+    Args:
+        read: makes a message of bytes; ``None`` = they are left as they are.
+        limit: bytes that a message may have.
+    """
 
     def deserialize(raw: bytes) -> Any:
+        if len(raw) > limit:
+            # As grpc's own limit is worded.
+            return TooLargeError(f"SERVER: Received message larger than max ({len(raw)} vs. {limit})")
         try:
-            return read(raw)
+            return read(raw) if read else raw
         except (DecodeError, ValueError):
-            return _MALFORMED
+            return _malformed()
 
     return deserialize
 
@@ -211,8 +221,8 @@ def _of_whole_messages(behaviour: Behaviour) -> Behaviour:
 
 async def _whole_messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        if request is _MALFORMED:
-            raise _malformed()
+        if isinstance(request, Exception):
+            raise request
         yield request
 
 

@@ -16,6 +16,7 @@ from session_api.v1 import (
 
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.engines.limits import Limits
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.forward_auth import PATH, ForwardAuth
@@ -55,7 +56,7 @@ class Pages(Protocol):
 
 
 def mount(
-    engine: Engine, servicers: Servicers, observer: CallObserver, *, max_calls: int, reflection: bool
+    engine: Engine, servicers: Servicers, observer: CallObserver, limits: Limits, *, reflection: bool
 ) -> None:
     """Register every service on an engine, each method within the boundary.
 
@@ -63,10 +64,10 @@ def mount(
         engine: where.
         servicers: what is served.
         observer: told of every call.
-        max_calls: unary calls in hand at once; a quarter of it for streams besides.
+        limits: what is borne; see ``Boundary``.
         reflection: whether gRPC reflection is served.
     """
-    boundary: Any = Boundary(engine, observer, max_calls=max_calls)
+    boundary: Any = Boundary(engine, observer, limits)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)

@@ -8,7 +8,10 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf import message_factory
 from session_api.v1 import admin_service_pb2, session_service_pb2
+from session_api.v1 import session_service_pb2 as pb
+from session_api.v1.error_reason_pb2 import ErrorReason
 
+from session_service.domain import errors
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import Failure
 from tests.support.in_process import PASSWORD, ServiceUnderTest, bearer
@@ -20,6 +23,8 @@ SERVICES: Final = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
 )
 LIMIT = 3.0
+# They are OK themselves, and tell of each token by itself.
+OF_EACH_TOKEN: Final = {"BatchVerifyTokens", "WatchTokens"}
 # For every field of a request that needs a value; a field of the same name means the same everywhere.
 VALUES: dict[str, Any] = {
     "username": "ada",
@@ -35,17 +40,33 @@ VALUES: dict[str, Any] = {
 async def test_without_redis_every_rpc_is_unavailable(
     start_one_redis: Callable[..., RedisServer], serve: Serve
 ) -> None:
-    """Every method of both services says UNAVAILABLE in time, and after how long to come back (I5)."""
+    """Every method of both services says UNAVAILABLE in time, and after how long to come back (I5).
+
+    So do those that answer for each token: of each.
+    """
     server = start_one_redis()
     service = await serve(server)
     opened = await service.open_session()
     server.kill()
     await eventually_async(lambda: is_away(service), timeout=20)
-    methods = [method for each in SERVICES for method in each.methods]
+    methods = [method for each in SERVICES for method in each.methods if method.name not in OF_EACH_TOKEN]
     told = {method.name: await _told(service, method, opened) for method in methods}
     assert told == {
         method.name: (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", 1.0) for method in methods
     }
+    token = opened.access_token
+    batch = await service.sessions.BatchVerifyTokens(
+        pb.BatchVerifyTokensRequest(tokens=[token]), timeout=LIMIT
+    )
+    stream = service.sessions.WatchTokens(
+        iter([pb.WatchTokensRequest(verify=pb.WatchTokensRequest.Verify(token=token))]), timeout=LIMIT
+    )
+    failures = [batch.results[0].failure, *[each.failed.failure async for each in stream]]
+    unavailable = pb.CheckFailure(
+        code=14, reason=ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, message=errors.StoreUnavailable.message
+    )
+    unavailable.retry_delay.FromSeconds(1)
+    assert failures == [unavailable] * 2
 
 
 async def _told(service: ServiceUnderTest, method: Any, opened: Any) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ NEW_PASSWORD = "another horse's battery"
 NAMES = tuple(f"user-{number}" for number in range(6))
 LIMIT = 3.0
 PATIENCE = 30.0
+UNAVAILABLE = 14
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,12 @@ async def test_a_dead_primary_takes_its_own_users_only(
         assert await outcome(service.sessions.VerifyToken(request, timeout=LIMIT)) == expected
         renew = pb.RefreshTokenRequest(refresh_token=session.refresh_token)
         assert await outcome(service.sessions.RefreshToken(renew, timeout=LIMIT)) == expected
+    tokens = [session.access_token for session in sessions.values()]
+    batch = await service.sessions.BatchVerifyTokens(
+        pb.BatchVerifyTokensRequest(tokens=tokens), timeout=LIMIT
+    )
+    told = [each.failure.code for each in batch.results]
+    assert told == [UNAVAILABLE if user in lost else 0 for user in sessions]
     # Health is no reason to take the service from those whom it serves.
     assert await is_serving(service)
     dead.start()

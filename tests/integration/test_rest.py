@@ -22,6 +22,7 @@ PATHS: Final = {
     "Login": ["POST /v1/login", "POST /agent_backend/user/login"],
     "RefreshToken": ["POST /v1/token:refresh", "POST /agent_backend/user/refresh"],
     "VerifyToken": ["POST /v1/token:verify", "POST /agent_backend/user/verify"],
+    "BatchVerifyTokens": ["POST /v1/token:batch-verify", "POST /agent_backend/user/batch-verify"],
     "ListSessions": ["GET /v1/sessions", "GET /agent_backend/user/sessions"],
     "Logout": ["POST /v1/logout", "POST /agent_backend/user/logout"],
     "LogoutAll": ["POST /v1/logout-all", "POST /agent_backend/user/logout-all"],
@@ -90,6 +91,7 @@ def _check_value(value: Any, field: FieldDescriptor) -> None:
         kinds = {
             FieldDescriptor.CPPTYPE_STRING: str,
             FieldDescriptor.CPPTYPE_BOOL: bool,
+            FieldDescriptor.CPPTYPE_ENUM: str,
             FieldDescriptor.CPPTYPE_INT32: int,
             # More than a number of JavaScript holds.
             FieldDescriptor.CPPTYPE_INT64: str,
@@ -130,6 +132,22 @@ def verify(path: Path) -> None:
     ):
         assert (found["user_id"], found["roles"]) == ("verified", ["editor"])
         assert found["session_id"] == session["session_id"]
+
+
+def verify_many(path: Path) -> None:
+    """Each token is checked by itself; 256 of a thousand bytes fit, larger ones do not."""
+    session = path.rest.open_session("verified", roles=["editor"])
+    found = path.call(json={"tokens": [session["access_token"], "nonsense", session["access_token"]]})
+    verified, failed, again = found["results"]
+    assert verified["verified"]["roles"] == ["editor"]
+    assert verified == again
+    assert (failed["failure"]["code"], failed["failure"]["reason"]) == (16, "ERROR_REASON_TOKEN_INVALID")
+    longest = path.call(json={"tokens": ["t" * 1000] * 256})
+    assert len(longest["results"]) == 256
+    too_long = path.rest.call("POST", path.binding.template, json={"tokens": ["t" * 1100] * 256})
+    assert failure(too_long) == (413, 8, "")
+    too_many = path.rest.call("POST", path.binding.template, json={"tokens": [""] * 257})
+    assert failure(too_many) == (400, 3, "INVALID_ARGUMENT")
 
 
 def list_sessions(path: Path) -> None:
@@ -273,6 +291,7 @@ SCENARIOS: Final[dict[str, Callable[[Path], None]]] = {
     "Login": log_in,
     "RefreshToken": refresh,
     "VerifyToken": verify,
+    "BatchVerifyTokens": verify_many,
     "ListSessions": list_sessions,
     "Logout": log_out,
     "LogoutAll": log_out_everywhere,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,7 +20,7 @@ from tests.support import ServiceProcess, require_tool
 from tests.support.interop import DESCRIPTOR_SET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PASSWORD: Final = "correct horse battery"
@@ -39,12 +40,12 @@ class Case:
     """A call of one RPC; `{user_id}` and the like are of ada, who has a session, or of bob, who has none.
 
     Args:
-        request: what is sent, as JSON.
-        answer: what the answer must hold, among other things.
+        request: what is sent, as JSON; several messages of a stream.
+        answer: what the answer must hold, among other things; of a stream, what its messages hold together.
         caller: whose credential goes with it.
     """
 
-    request: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
     caller: Literal["nobody", "ada", "operator"] = "operator"
 
@@ -60,6 +61,21 @@ CASES: Final = {
         {"refresh_token": "{refresh_token}"}, {"tokenType": "Bearer", "sessionId": "{session_id}"}, "nobody"
     ),
     f"{SESSION_SERVICE}/VerifyToken": Case({}, {"username": "ada", "sessionId": "{session_id}"}, "ada"),
+    f"{SESSION_SERVICE}/BatchVerifyTokens": Case(
+        {"tokens": ["{access_token}", "nonsense"]},
+        {
+            "results": [
+                {"verified": {"username": "ada", "sessionId": "{session_id}"}},
+                {"failure": {"code": 16, "reason": "ERROR_REASON_TOKEN_INVALID"}},
+            ]
+        },
+        "nobody",
+    ),
+    f"{SESSION_SERVICE}/WatchTokens": Case(
+        [{"verify": {"id": 1, "token": "{access_token}"}}, {"ping": {"id": 2}}],
+        {"verified": {"id": 1, "identity": {"username": "ada"}}, "pong": {"id": 2}},
+        "nobody",
+    ),
     f"{SESSION_SERVICE}/ListSessions": Case({"page_size": 5}, {"totalSize": 1}, "ada"),
     f"{SESSION_SERVICE}/Logout": Case(caller="ada"),
     f"{SESSION_SERVICE}/LogoutAll": Case({"keep_current": False}, {"revokedCount": 1}, "ada"),
@@ -123,15 +139,29 @@ def _shown(service: ServiceProcess, *arguments: str) -> str:
 
 
 def _call(service: ServiceProcess, method: str, request: object, *flags: str) -> Any:
-    """The answer of a call, or the status it failed with, both from JSON."""
-    done = _run(service, method, flags=("-format-error", "-d", json.dumps(request), *flags))
-    return json.loads(done.stderr if done.returncode else done.stdout)
+    """The answer of a call, or the status it failed with, both from JSON; those of a stream in one."""
+    messages = request if isinstance(request, list) else [request]
+    data = "\n".join(map(json.dumps, messages))
+    done = _run(service, method, flags=("-format-error", "-d", data, *flags))
+    told = done.stderr if done.returncode else done.stdout
+    return dict(ChainMap(*_documents(told)))
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """The JSON documents of a text, which come one after the other."""
+    decoder = json.JSONDecoder()
+    while text := text.strip():
+        found, end = decoder.raw_decode(text)
+        yield found
+        text = text[end:]
 
 
 def _filled(template: Any, facts: User) -> Any:
     """A request or an answer with what it names of ada."""
     if isinstance(template, dict):
         return {name: _filled(value, facts) for name, value in template.items()}
+    if isinstance(template, list):
+        return [_filled(value, facts) for value in template]
     return template.format(**facts) if isinstance(template, str) else template
 
 
@@ -141,6 +171,8 @@ def _holds(answer: Any, expected: Any) -> bool:
         return isinstance(answer, dict) and all(
             _holds(answer.get(name), value) for name, value in expected.items()
         )
+    if isinstance(expected, list):
+        return len(answer) == len(expected) and all(map(_holds, answer, expected))
     return bool(answer == expected)
 
 

@@ -45,12 +45,14 @@ class Binding:
 
 
 def bindings() -> list[Binding]:
-    """All of them, as the contract's annotations say."""
+    """All of them, as the contract's annotations say; streams have none."""
     bundle = FileDescriptorSet.FromString((ROOT / "session_service/rpc/session.binpb").read_bytes())
     services = {f"{file.package}.{each.name}": each for file in bundle.file for each in file.service}
     found = []
     for service in _SERVICES:
         for method in services[service.full_name].method:
+            if method.client_streaming or method.server_streaming:
+                continue
             rule = method.options.Extensions[annotations_pb2.http]
             for each in (rule, *rule.additional_bindings):
                 verb = each.WhichOneof("pattern")

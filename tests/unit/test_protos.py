@@ -35,7 +35,15 @@ METHODS = {
     for service in file.service
     for method in service.method
 }
-MESSAGES = {f".{file.package}.{message.name}": message for file in FILES for message in file.message_type}
+MESSAGES = {
+    f".{file.package}.{name}": message
+    for file in FILES
+    for outer in file.message_type
+    for name, message in [
+        (outer.name, outer),
+        *((f"{outer.name}.{each.name}", each) for each in outer.nested_type),
+    ]
+}
 FIELDS = {f"{message.name}.{field.name}": field for message in MESSAGES.values() for field in message.field}
 
 STUBS = [
@@ -54,6 +62,8 @@ SESSION_SERVICE_PATHS = {
     "Login": ["post /v1/login", "post /agent_backend/user/login"],
     "RefreshToken": ["post /v1/token:refresh", "post /agent_backend/user/refresh"],
     "VerifyToken": ["post /v1/token:verify", "post /agent_backend/user/verify"],
+    "BatchVerifyTokens": ["post /v1/token:batch-verify", "post /agent_backend/user/batch-verify"],
+    "WatchTokens": [],
     "ListSessions": ["get /v1/sessions", "get /agent_backend/user/sessions"],
     "Logout": ["post /v1/logout", "post /agent_backend/user/logout"],
     "LogoutAll": ["post /v1/logout-all", "post /agent_backend/user/logout-all"],
@@ -63,6 +73,8 @@ SESSION_SERVICE_PATHS = {
     ],
     "ChangePassword": ["post /v1/password:change", "post /agent_backend/user/password"],
 }
+
+STREAMS = {"WatchTokens"}
 
 REASONS = {
     "INVALID_CREDENTIALS",
@@ -95,11 +107,13 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 # A path as `google.api.http` allows it, less the wildcards: literals or variables, then a verb.
-PATH_TEMPLATE = re.compile(r"(/([a-z0-9_-]+|\{[a-z_]+\}))+(:[A-Za-z]+)?")
+PATH_TEMPLATE = re.compile(r"(/([a-z0-9_-]+|\{[a-z_]+\}))+(:[A-Za-z-]+)?")
 
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str, str | None]]:
-    """The HTTP verb, path and body of each binding, the main one first."""
+    """The HTTP verb, path and body of each binding, the main one first; a stream has none."""
+    if method.name in STREAMS:
+        return
     rule = MessageToDict(method.options)["[google.api.http]"]
     for binding in (rule, *rule.get("additionalBindings", ())):
         (verb,) = binding.keys() - {"body", "additionalBindings"}
@@ -134,15 +148,22 @@ def test_everything_has_a_comment(file: FileDescriptorProto) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_unary_rpcs_have_well_formed_http_bindings(name: str) -> None:
-    """Each RPC is unary and has bindings whose path, variables and body the JSON transcoder accepts."""
+    """Each unary RPC has bindings whose path, variables and body the JSON transcoder accepts."""
     method = METHODS[name]
-    assert not method.client_streaming
-    assert not method.server_streaming
+    assert bool(list(_bindings(method))) != (method.name in STREAMS)
     request_fields = {field.name for field in MESSAGES[method.input_type].field}
     for verb, path, body in _bindings(method):
         assert PATH_TEMPLATE.fullmatch(path)
         assert set(re.findall(r"\{(\w+)\}", path)) <= request_fields
         assert body == ("*" if verb == "post" else None)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_the_designed_rpcs_stream(name: str) -> None:
+    """A stream goes both ways and has no HTTP path, since nothing by REST can speak while it listens."""
+    method = METHODS[name]
+    assert (method.client_streaming, method.server_streaming) == ((method.name in STREAMS,) * 2)
+    assert method.name not in STREAMS or not MessageToDict(method.options)
 
 
 def test_no_two_rpcs_share_a_path() -> None:
@@ -199,7 +220,7 @@ def test_credentials_are_marked_for_redaction() -> None:
     }
 
     assert {name for name, field in FIELDS.items() if field.options.debug_redact} == secret
-    assert len(secret) == 14
+    assert len(secret) == 16
 
 
 def test_only_endless_counters_have_64_bits() -> None:

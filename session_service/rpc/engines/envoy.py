@@ -115,7 +115,8 @@ class EnvoyServer:
             await self._pages.answer(scope, send, self._is_method)
             return
         task = asyncio.current_task(self._loop)
-        call = EnvoyCall(scope, fields, receive, send, limit=self._limits.max_message_bytes, task=task)
+        limit = self._limits.message_bytes(scope["path"])
+        call = EnvoyCall(scope, fields, receive, send, limit=limit, task=task)
         if not self._stopped:
             self._calls.add(call)
         try:

@@ -21,6 +21,7 @@ from session_service.rpc.engines.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,
+    LARGER_REQUESTS,
     REQUEST_SECONDS,
     Limits,
     ServerTls,
@@ -105,7 +106,7 @@ def _listener(listener: Listener, application: str) -> Json:
         "address": first,
         "additional_addresses": [{"address": other} for other in others],
         "enable_reuse_port": listener.share_port,
-        "per_connection_buffer_limit_bytes": max(1 << 20, 2 * listener.limits.max_message_bytes),
+        "per_connection_buffer_limit_bytes": max(1 << 20, 2 * listener.limits.largest_message_bytes),
         # Waits for the first bytes: a connection that says nothing ends with its time for a handshake.
         "listener_filters": [_filter("listener.http_inspector", "HttpInspector")] if clear else [],
         "listener_filters_timeout": seconds,
@@ -145,7 +146,7 @@ def _http_manager(listener: Listener, application: str) -> Json:
             },
         },
         early_header_mutation_extensions=[_FORGET_TRANSCODING],
-        route_config={"validate_clusters": False, "virtual_hosts": [_virtual_host(listener.cors_origins)]},
+        route_config={"validate_clusters": False, "virtual_hosts": [_virtual_host(listener)]},
         local_reply_config=LOCAL_REPLIES,
         http_filters=_http_filters(limits, application, cors=bool(listener.cors_origins)),
     )
@@ -218,20 +219,21 @@ def _python(application: str) -> Json:
     )
 
 
-def _virtual_host(cors_origins: Sequence[str]) -> Json:
-    # No route is ever taken: Python answers. They carry what belongs to all paths.
-    host: Json = {"name": "all", "domains": ["*"], "routes": [_GRPC, _REST]}
-    if cors_origins:
+def _virtual_host(listener: Listener) -> Json:
+    # No route is ever taken: Python answers. They carry what belongs to all paths, or to some.
+    larger = [_larger(path, listener.limits) for path in sorted(LARGER_REQUESTS)]
+    host: Json = {"name": "all", "domains": ["*"], "routes": [_GRPC, *larger, _REST]}
+    if listener.cors_origins:
         policy = {
             "@type": f"{_TYPE}extensions.filters.http.cors.v3.CorsPolicy",
-            "allow_origin_string_match": [{"exact": origin} for origin in cors_origins],
+            "allow_origin_string_match": [{"exact": origin} for origin in listener.cors_origins],
             "allow_methods": "GET,POST,DELETE",
             "allow_headers": _REST_HEADERS,
             "expose_headers": _REST_EXPOSED,
             "max_age": "7200",
         }
         host["typed_per_filter_config"] = {"envoy.filters.http.cors": policy}
-        host["routes"] = [_FORWARD_AUTH, _GRPC, _REST]
+        host["routes"] = [_FORWARD_AUTH, _GRPC, *larger, _REST]
     return host
 
 
@@ -240,6 +242,7 @@ _NOWHERE: Final[Json] = {"cluster": "none"}
 # Just what the transcoder and the filter for gRPC-Web take for gRPC: of anything else that is spelled
 # alike (`application/grpc;x`) the transcoder would make a call by REST, past the limits that hold for REST.
 _GRPC_TYPES: Final = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
+_BUFFER_PER_ROUTE: Final = f"{_TYPE}extensions.filters.http.buffer.v3.BufferPerRoute"
 # Streams may go on for ever; Python sees each message's length before the message.
 _GRPC: Final[Json] = {
     "match": {
@@ -247,12 +250,7 @@ _GRPC: Final[Json] = {
         "headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": _GRPC_TYPES}}}],
     },
     "route": _NOWHERE,
-    "typed_per_filter_config": {
-        "envoy.filters.http.buffer": {
-            "@type": f"{_TYPE}extensions.filters.http.buffer.v3.BufferPerRoute",
-            "disabled": True,
-        }
-    },
+    "typed_per_filter_config": {"envoy.filters.http.buffer": {"@type": _BUFFER_PER_ROUTE, "disabled": True}},
 }
 # Answers hold tokens, and who somebody is for now (RFC 6749 §5.1; ASVS 14.3.2).
 _NO_STORE: Final[Json] = {
@@ -274,6 +272,18 @@ _REST: Final[Json] = {
     "route": _NOWHERE | {"max_stream_duration": {"max_stream_duration": f"{REQUEST_SECONDS:g}s"}},
     "typed_per_filter_config": {"envoy.filters.http.header_mutation": _NO_STORE},
 }
+
+
+def _larger(path: str, limits: Limits) -> Json:
+    buffer = {"max_request_bytes": limits.message_bytes(path)}
+    return _REST | {
+        "match": {"path": path},
+        "typed_per_filter_config": {
+            "envoy.filters.http.header_mutation": _NO_STORE,
+            "envoy.filters.http.buffer": {"@type": _BUFFER_PER_ROUTE, "buffer": buffer},
+        },
+    }
+
 
 # No page of a browser asks there. A gateway may ask with the method of its client, to whose preflight CORS
 # would answer 200: a yes.

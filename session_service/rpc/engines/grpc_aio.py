@@ -61,7 +61,8 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     return [
         *FIXED_OPTIONS,
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
-        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        # One for all methods; ``Boundary`` holds each to its own.
+        ("grpc.max_receive_message_length", limits.largest_message_bytes),
         ("grpc.max_metadata_size", limits.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", limits.max_metadata_bytes),
         ("grpc.max_connection_age_ms", round(limits.max_connection_age * 1000)),

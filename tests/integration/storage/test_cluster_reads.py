@@ -7,14 +7,18 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster_reads import ClusterReads
 from session_service.storage.connections import RedisConnections
+from session_service.storage.reads import Group
 from session_service.storage.settings import RedisSettings
+from session_service.storage.tracking import CACHING
 from tests.integration.storage.conftest import Connect
 from tests.integration.storage.slots import SlotMove, join
 from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisServer, eventually_async
+from tests.support.watching import Told
 
 USERS = [f"user-{number}" for number in range(60)]
 
@@ -61,6 +65,23 @@ async def test_every_slot_is_read_where_it_is(
         assert replies == [f"a {user}".encode(), None]
 
 
+async def test_many_keys_are_read_from_all_primaries_at_once(
+    redis_cluster: RedisCluster, connections: RedisConnections
+) -> None:
+    """Each group has its own replies, in order; an error of one is its own, and there may be none at all."""
+    with redis_cluster.client() as client:
+        for user in USERS:
+            client.set(f"a:{{{user}}}", f"a {user}")
+    groups: list[Group] = [
+        (f"{{{user}}}", (("GET", f"a:{{{user}}}"), ("GET", f"b:{{{user}}}"))) for user in USERS
+    ]
+    groups.insert(7, ("{user-3}", (("GET", "a:{user-3}"), ("HGET", "a:{user-3}", "field"))))
+    outcomes = await connections.reads.read_each(groups)
+    assert isinstance(outcomes.pop(7), ResponseError)
+    assert outcomes == [[f"a {user}".encode(), None] for user in USERS]
+    assert await connections.reads.read_each([]) == []
+
+
 async def test_stale_slots_are_corrected(redis_cluster: RedisCluster, connections: RedisConnections) -> None:
     """With every slot taken for another primary's, MOVED is followed and the slots are asked for again."""
     with redis_cluster.client() as client:
@@ -72,6 +93,10 @@ async def test_stale_slots_are_corrected(redis_cluster: RedisCluster, connection
     reads._owners.reverse()
     for user in USERS:
         assert await connections.reads.read(f"{{{user}}}", ("GET", f"{{{user}}}")) == [user.encode()]
+    await eventually_async(lambda: reads._owners == right)
+    reads._owners.reverse()
+    groups: list[Group] = [(f"{{{user}}}", (("GET", f"{{{user}}}"),)) for user in USERS]
+    assert await connections.reads.read_each(groups) == [[user.encode()] for user in USERS]
     await eventually_async(lambda: reads._owners == right)
 
 
@@ -97,6 +122,7 @@ async def test_resharding_under_reads_is_invisible(
     keys = [f"{number}:{{mover}}" for number in range(50)]
     for key in keys:
         await connections.client.set(key, key)
+    groups: list[Group] = [(key, (("GET", key),)) for key in keys]
     moved = asyncio.Event()
 
     async def read_on() -> int:
@@ -104,6 +130,7 @@ async def test_resharding_under_reads_is_invisible(
         while not moved.is_set():
             replies = await connections.reads.read("{mover}", *(("GET", key) for key in keys))
             assert replies == [key.encode() for key in keys]
+            assert await connections.reads.read_each(groups) == [[key.encode()] for key in keys]
             count += 1
         return count
 
@@ -162,6 +189,10 @@ class TestBrokenCluster:
         with pytest.raises(StoreUnavailable):
             await connections.reads.read("{user-1}", ("GET", "{user-1}"))
         assert await connections.reads.read(f"{{{alive}}}", ("GET", f"{{{alive}}}")) == [None]
+        groups: list[Group] = [(f"{{{user}}}", (("GET", f"{{{user}}}"),)) for user in USERS]
+        of_dead = [cluster.owner(f"{{{user}}}") is dead for user in USERS]
+        outcomes = await connections.reads.read_each(groups)
+        assert [isinstance(each, StoreUnavailable) for each in outcomes] == of_dead
         assert await connections.ping()
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -178,6 +209,19 @@ class TestBrokenCluster:
         alive = next(user for user in USERS if cluster.owner(f"{{{user}}}") is not dead)
         dead.kill()
         await eventually_async(lambda: _unavailable(connections, alive), timeout=20)
+
+    async def test_a_primary_without_its_cluster_confirms_nothing(
+        self, cluster: RedisCluster, connections: RedisConnections
+    ) -> None:
+        """What was read from a primary that answers PING and nothing else is followed no longer."""
+        dead = cluster.owner("{user-1}")
+        alive = next(user for user in USERS if cluster.owner(f"{{{user}}}") is not dead)
+        watch = Told()
+        connections.tracking.register(watch, (alive.encode(),))
+        _, link = await connections.reads.track(f"{{{alive}}}", CACHING, ("GET", f"{{{alive}}}"))
+        connections.tracking.follow(watch, link)
+        dead.kill()
+        await eventually_async(lambda: watch.over, timeout=20)
 
     async def test_a_migration_to_a_node_without_slots(
         self, cluster: RedisCluster, connections: RedisConnections
@@ -225,6 +269,8 @@ async def test_the_cluster_may_come_after_the_service(connect: Connect, redis_cl
     assert not await connections.ping()
     with pytest.raises(StoreUnavailable):
         await connections.reads.read("key", ("GET", "key"))
+    [outcome] = await connections.reads.read_each([("key", (("GET", "key"),))])
+    assert isinstance(outcome, StoreUnavailable)
 
 
 async def test_closing_ends_everything(redis_cluster: RedisCluster, connect: Connect) -> None:

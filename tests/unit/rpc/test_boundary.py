@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -15,9 +15,12 @@ from session_service.domain.errors import StoreUnavailable
 from session_service.rpc.boundary import Boundary
 from tests.support import eventually_async
 from tests.support.errors import fails
+from tests.support.probe import LIMITS as PROBE_LIMITS
 
 SECRET = "redis://:hunter2@10.0.0.1"
 MAX_CALLS = 8
+LIMITS = replace(PROBE_LIMITS, max_concurrent_rpcs=MAX_CALLS, max_message_bytes=1000)
+BATCH = "/session.v1.SessionService/BatchVerifyTokens"
 
 
 @dataclass
@@ -110,8 +113,11 @@ async def channel(observed: Observed, methods: Service) -> AsyncIterator[grpc.ai
         "chat": grpc.stream_stream_rpc_method_handler(methods.chat, _text),
         "tell": grpc.stream_stream_rpc_method_handler(methods.tell, _text),
     }
-    boundary = Boundary(server, observed, max_calls=MAX_CALLS)
+    boundary = Boundary(server, observed, LIMITS)
     boundary.add_registered_method_handlers("t.T", handlers)
+    boundary.add_registered_method_handlers(
+        BATCH.split("/")[1], {"BatchVerifyTokens": grpc.unary_unary_rpc_method_handler(methods.echo)}
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as open_channel:
@@ -161,6 +167,33 @@ async def test_bytes_that_cannot_be_read_are_an_invalid_argument(channel: Any, m
             await channel.unary_unary("/t.T/echo")(b"\xff")
         else:
             [answer async for answer in channel.unary_stream("/t.T/count")(b"\xff")]
+
+
+async def test_each_method_is_held_to_its_own_limit(channel: Any, observed: Observed) -> None:
+    """The engine has one for all: over its own a message is refused as grpc words it, without a reason."""
+    for method, limit in (("/t.T/echo", 1000), (BATCH, 4000)):
+        call = channel.unary_unary(method)
+        assert await call(bytes(limit)) == bytes(limit)
+        with pytest.raises(grpc.RpcError) as refused:
+            await call(bytes(limit + 1))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (
+            refused.value.details() == f"SERVER: Received message larger than max ({limit + 1} vs. {limit})"
+        )
+        assert not refused.value.trailing_metadata()
+        assert observed.calls[-1] == (method, "RESOURCE_EXHAUSTED")
+
+
+async def test_a_conversation_is_refused_at_its_message_over_the_limit(channel: Any) -> None:
+    """In a stream each message has the limit."""
+    call = channel.stream_stream("/t.T/chat")()
+    for _ in range(3):
+        await call.write(bytes(1000))
+        assert await call.read() == bytes(1000)
+    await call.write(bytes(1001))
+    with pytest.raises(grpc.RpcError) as refused:
+        await call.read()
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_hang_up_is_counted_as_cancelled(channel: Any, observed: Observed, methods: Service) -> None:

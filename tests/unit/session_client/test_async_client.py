@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from session_api.v1 import session_pb2
 from session_api.v1 import session_service_pb2 as pb
@@ -12,6 +13,7 @@ from session_client import (
     AsyncSessionClient,
     Device,
     Identity,
+    InvalidArgument,
     Login,
     Session,
     SessionEnded,
@@ -133,6 +135,18 @@ async def test_verify_token(client: AsyncSessionClient, service: ScriptedService
     assert call.request == pb.VerifyTokenRequest(token="at")
     assert call.metadata.keys().isdisjoint({"authorization", "x-service-key"})
     assert identity == Identity("s1", "u1", "ann", ("a",), NOON, NOON, NOON)
+
+
+async def test_verify_token_from_memory(client: AsyncSessionClient, service: ScriptedService) -> None:
+    """How stale the answer may be goes with the request; what the service would refuse is not sent."""
+    await client.verify_token("at", max_staleness=1.5)
+    with pytest.raises(InvalidArgument, match="max_staleness"):
+        await client.verify_token("at", max_staleness=61)
+
+    (call,) = service.calls
+    assert call.request == pb.VerifyTokenRequest(
+        token="at", max_staleness=Duration(seconds=1, nanos=500_000_000)
+    )
 
 
 async def test_list_sessions(client: AsyncSessionClient, service: ScriptedService) -> None:

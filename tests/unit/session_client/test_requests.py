@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from session_api.v1 import session_service_pb2 as pb
 from session_client import Device, InvalidArgument, RefreshTokenInvalid, TokenInvalid
@@ -13,6 +15,7 @@ from session_client._requests import (
     request,
     role_names,
     service_credential,
+    staleness_message,
 )
 
 NONSENSE = ["a b", "a\nb", "a\rb", "a\x00b", "a\x7fb", "é", "\ud800", " abc", "a" * 8193]
@@ -96,3 +99,26 @@ def test_a_request_larger_than_the_service_takes() -> None:
     assert fits.ByteSize() > 65_000
     with pytest.raises(InvalidArgument, match="64 KiB"):
         request(pb.LoginRequest, username="ann", password="x" * 65_536)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanoseconds"), [(1e-9, 1), (0.05, 50_000_000), (1.5, 1_500_000_000), (60, 60_000_000_000)]
+)
+def test_staleness(seconds: float, nanoseconds: int) -> None:
+    """Seconds become a duration, never a longer one."""
+    duration = staleness_message(seconds)
+    assert duration is not None
+    assert duration.ToNanoseconds() == nanoseconds
+
+
+def test_no_staleness() -> None:
+    """Zero is the strict check, which says nothing of staleness."""
+    assert staleness_message(0.0) is None
+
+
+@pytest.mark.parametrize("seconds", [-0.1, 60.1, math.inf, math.nan])
+def test_a_staleness_that_the_service_does_not_take(seconds: float) -> None:
+    """It is refused as the service refuses it, also where it could not be sent."""
+    with pytest.raises(InvalidArgument, match="max_staleness: must be 0 to 60 s") as caught:
+        staleness_message(seconds)
+    assert [one.field for one in caught.value.violations] == ["max_staleness"]

@@ -14,6 +14,7 @@ from session_service.rpc.boundary import Boundary
 from session_service.rpc.http import HttpRequest, HttpResponse
 from tests.support.asgi import Request, message
 from tests.support.waiting import eventually_async
+from tests.unit.rpc.engines.conftest import LIMITS
 
 SECRET = "redis://:hunter2@10.0.0.1"
 
@@ -186,12 +187,26 @@ async def test_a_stream_is_refused_at_its_bad_message(served: Any) -> None:
 
     observed = Observed()
     handlers: dict[str, Any] = {"chat": grpc.stream_stream_rpc_method_handler(chat)}
-    Boundary(served.engine, observed, max_calls=8).add_registered_method_handlers("t.T", handlers)
+    Boundary(served.engine, observed, LIMITS).add_registered_method_handlers("t.T", handlers)
     for lie, status in statuses.items():
         request = await served.call(Request("/t.T/chat", message(b"a"), lie))
         assert (request.messages, request.status[0]) == ([b"a"], status)
     reasons = ["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
     assert observed.reasons == reasons
+
+
+async def test_each_method_is_held_to_its_own_limit(served: Any) -> None:
+    """A batch of tokens may be four times as large as any other request."""
+    for service, name, limit in (
+        ("t.T", "echo", 1000),
+        ("session.v1.SessionService", "BatchVerifyTokens", 4000),
+    ):
+        handlers: dict[str, Any] = {name: grpc.unary_unary_rpc_method_handler(echo)}
+        Boundary(served.engine, Observed(), LIMITS).add_registered_method_handlers(service, handlers)
+        fits = await served.call(Request(f"/{service}/{name}", message(bytes(limit))))
+        assert (fits.messages, fits.status[0]) == ([bytes(limit)], 0)
+        refused = await served.call(Request(f"/{service}/{name}", message(bytes(limit + 1))))
+        assert refused.status == (8, f"the message has {limit + 1} bytes, {limit} are allowed")
 
 
 async def test_metadata_that_is_no_base64_is_an_invalid_argument(served: Any) -> None:
@@ -203,7 +218,7 @@ async def test_metadata_that_is_no_base64_is_an_invalid_argument(served: Any) ->
 
     observed = Observed()
     handlers: dict[str, Any] = {"look": grpc.unary_unary_rpc_method_handler(look)}
-    Boundary(served.engine, observed, max_calls=8).add_registered_method_handlers("t.T", handlers)
+    Boundary(served.engine, observed, LIMITS).add_registered_method_handlers("t.T", handlers)
     request = await served.call(Request("/t.T/look", message(b""), headers={"x-bin": "!"}))
     assert request.status == (3, "metadata: metadata in -bin must be base64")
     assert observed.reasons == ["INVALID_ARGUMENT"]

@@ -15,7 +15,7 @@ import pytest
 
 from session_service import envoy_binary
 from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
-from session_service.rpc.engines.limits import Limits, ServerTls
+from session_service.rpc.engines.limits import LARGER_REQUESTS, Limits, ServerTls
 from tests.support import LOOPBACK, CertificateAuthority, free_port
 from tests.support.tools import missing
 
@@ -134,6 +134,19 @@ def test_limits_are_set() -> None:
     assert 16 < http["max_request_headers_kb"] <= 16 + 80
     [monitor] = made(PLAIN)["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] > 0
+
+
+def test_larger_requests_have_a_limit_of_their_own() -> None:
+    """By REST the two paths of a batch take four times what any other takes, and are like any other else."""
+    for origins in ((), ("https://a.example",)):
+        [host] = the_http(replace(PLAIN, cors_origins=origins))["route_config"]["virtual_hosts"]
+        *_, rest = host["routes"]
+        larger = {route["match"].get("path"): route for route in host["routes"]}
+        for path in LARGER_REQUESTS:
+            route = larger[path]
+            buffer = route["typed_per_filter_config"].pop("envoy.filters.http.buffer")
+            assert buffer["buffer"] == {"max_request_bytes": 4 << 16}
+            assert route | {"match": rest["match"]} == rest
 
 
 def test_nobodys_word_is_taken_for_his_address() -> None:
