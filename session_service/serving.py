@@ -263,6 +263,7 @@ async def _show_metrics(metrics: Metrics) -> None:
 async def _look(backend: Backend, health: Health) -> None:
     healthy = await backend.connections.ping()
     backend.metrics.store_up.set(healthy)
+    backend.metrics.watched.set(backend.connections.tracking.count)
     if await health.follow(healthy):
         log.log(logging.INFO if healthy else logging.ERROR, "store", extra={"answers": healthy})
 

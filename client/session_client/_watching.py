@@ -44,7 +44,7 @@ MAX_FORGOTTEN: Final = 1_024
 """The most ids in one ``forget``, as the API states it."""
 
 _LAST_ID: Final = 2**32 - 1
-# Tokens are touched up to this part of their interval too late, never too early: the service would not note it.
+# Tokens are touched up to this part of their interval too late; too early, the service would not note it.
 _TOUCH_SPREAD: Final = 1 / 64
 _UNAVAILABLE: Final[int] = grpc.StatusCode.UNAVAILABLE.value[0]
 _UNAUTHENTICATED: Final[int] = grpc.StatusCode.UNAUTHENTICATED.value[0]

@@ -252,3 +252,9 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self.watched = Gauge(
+            "session_watched_answers",
+            "Answers whose changes are watched, for clients' verifiers and for checks from memory.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Literal
 
 from google.protobuf.duration_pb2 import Duration
 from session_api.v1 import session_service_pb2 as pb
@@ -51,21 +51,34 @@ class TokenStreams:
         asking = asyncio.create_task(stream.ask(requests))
         telling = asyncio.create_task(stream.tell())
         ending = asyncio.create_task(self._ending.wait())
-        tasks = {asking, telling, ending}
         try:
-            while not telling.done():
-                awaited = {task for task in tasks if task is not asking or not asking.done()}
-                await asyncio.wait(awaited, timeout=STALLED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if asking.done():
-                    asking.result()
-                if ending.done():
-                    raise StoppingError("the server stops")
-                stream.check_progress()
-            telling.result()
+            await _to_the_end(stream, asking, telling, ending)
+        except Exception:
+            asking.cancel()
+            stream.watches.close()
+            await stream.fall_silent(telling)
+            raise
         finally:
-            for task in tasks:
+            for task in (asking, telling, ending):
                 task.cancel()
             stream.watches.close()
+
+
+async def _to_the_end(
+    stream: _Stream,
+    asking: asyncio.Task[None],
+    telling: asyncio.Task[None],
+    ending: asyncio.Task[Literal[True]],
+) -> None:
+    while not telling.done():
+        awaited = {task for task in (asking, telling, ending) if not task.done()}
+        await asyncio.wait(awaited, timeout=STALLED_SECONDS / 2, return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            asking.result()
+        if ending.done():
+            raise StoppingError("the server stops")
+        stream.check_progress()
+    telling.result()
 
 
 class _Stream:
@@ -75,6 +88,7 @@ class _Stream:
         self.watches = watches
         self._context = context
         self._writing_since: float | None = None
+        self._silent = False
 
     async def ask(self, requests: AsyncIterator[pb.WatchTokensRequest]) -> None:
         """Take what the client says, to the end of it."""
@@ -92,10 +106,21 @@ class _Stream:
 
     async def tell(self) -> None:
         """Tell the client all there is to tell, to the end of it."""
-        while (told := await self.watches.told()) is not None:
+        while not self._silent and (told := await self.watches.told()) is not None:
             self._writing_since = steady()
             await self._context.write(_message(told))
             self._writing_since = None
+
+    async def fall_silent(self, telling: asyncio.Task[None]) -> None:
+        """Tell nothing more; returns when what is being written has been taken.
+
+        In the middle of a write ``grpc.aio`` cannot end a call. A client that never takes it keeps a place
+        and one message, until its connection ends.
+        """
+        self._silent = True
+        if self._writing_since is None:
+            telling.cancel()
+        await asyncio.wait({telling})
 
     def check_progress(self) -> None:
         """See that the client takes what it is told.

@@ -45,7 +45,8 @@ class ReadChannel:
         dial: opens and greets a connection to the primary.
         prepare: what to do over a new link before anybody reads over it.
         tracking: told of the keys that change, and of the links.
-        is_primary: whether that connection's server still is the primary; asked once a second.
+        is_primary: whether that connection's server still is the primary, as far as can be told from
+            elsewhere or over the link; asked once a second.
         command_timeout: seconds a reply may take.
         on_change: called when the link is lost or cannot be opened.
     """
@@ -57,7 +58,7 @@ class ReadChannel:
         dial: Callable[[], Awaitable[AbstractConnection]],
         prepare: Callable[[Link], Awaitable[None]],
         tracking: Tracking,
-        is_primary: Callable[[AbstractConnection], Awaitable[bool]],
+        is_primary: Callable[[AbstractConnection, Link], Awaitable[bool]],
         command_timeout: float,
         on_change: Callable[[], None],
     ) -> None:
@@ -186,7 +187,7 @@ class ReadChannel:
     async def _still_primary(self, link: Link, connection: AbstractConnection) -> bool:
         # A primary turned replica goes on answering reads, out of date; only its role tells.
         (hello,) = await link.send((("HELLO",),))
-        return hello[b"role"] == b"master" and await self._is_primary(connection)
+        return hello[b"role"] == b"master" and await self._is_primary(connection, link)
 
     def _end_attempt(self) -> None:
         if not self._attempt.done():

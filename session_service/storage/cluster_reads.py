@@ -59,7 +59,7 @@ class NodeChannel(ReadChannel):
             dial=lambda: dial(address),
             prepare=prepare,
             tracking=tracking,
-            is_primary=_always,
+            is_primary=_knows_its_cluster,
             command_timeout=command_timeout,
             on_change=on_change,
         )
@@ -252,5 +252,8 @@ class ClusterReads:
             await channel.close()
 
 
-async def _always(_connection: AbstractConnection) -> bool:
-    return True
+async def _knows_its_cluster(_connection: AbstractConnection, link: Link) -> bool:
+    # A primary that was cut off from its cluster still answers PING, which would confirm for ever what
+    # somebody else by now may have changed.
+    (info,) = await link.send((("CLUSTER", "INFO"),))
+    return b"cluster_state:ok" in info

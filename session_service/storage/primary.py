@@ -25,6 +25,7 @@ from session_service.storage.sentinel import Sentinels, SentinelTcpConnection, S
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from session_service.storage.link import Link
     from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import RedisSettings
     from session_service.storage.tracking import Tracking
@@ -64,7 +65,7 @@ class PrimaryDialler:
             **self._kwargs,
         )
 
-    async def is_primary(self, connection: AbstractConnection) -> bool:
+    async def is_primary(self, connection: AbstractConnection, _link: Link) -> bool:
         """Whether Sentinel, where it can be asked, still names this connection's server."""
         if self._sentinels is None or not isinstance(connection, Connection):
             return True

@@ -37,13 +37,13 @@ class Tracking:
     A ``link.Follower``.
 
     Args:
-        limit: how many watches there may be.
+        limit: how many watches there may be; ``count`` is how many there are.
     """
 
     def __init__(self, limit: int = MAX_WATCHES) -> None:
         self._limit = limit
         self._links: set[Link] = set()
-        self._count = 0
+        self.count = 0
         self._watches: dict[bytes, tuple[Watch, ...]] = {}
 
     async def begin(self, link: Link) -> None:
@@ -63,9 +63,9 @@ class Tracking:
 
     def register(self, watch: Watch, names: tuple[bytes, ...]) -> None:
         """Expect an answer that is read from these keys; dropped silently beyond the limit."""
-        if self._count >= self._limit:
+        if self.count >= self._limit:
             return
-        self._count += 1
+        self.count += 1
         watch.held = names
         for name in names:
             self._watches[name] = (*self._watches.get(name, ()), watch)
@@ -82,7 +82,7 @@ class Tracking:
         watch.feed = None
         if not watch.held:
             return
-        self._count -= 1
+        self.count -= 1
         for name in watch.held:
             others = tuple(each for each in self._watches[name] if each is not watch)
             if others:

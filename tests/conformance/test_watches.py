@@ -5,24 +5,10 @@ from __future__ import annotations
 import pytest
 
 from session_service.domain.policy import new_id
-from session_service.domain.watching import Watch
 from session_service.storage import keys
 from tests.support import eventually_async
 from tests.support.stores import Store, new_session
-
-
-class Told(Watch):
-    """Remembers whether it was told."""
-
-    __slots__ = ("over",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.over = False
-
-    def ended(self) -> None:
-        """Remember it."""
-        self.over = True
+from tests.support.watching import Told
 
 
 async def test_a_watched_read_says_what_a_read_says(store: Store) -> None:

@@ -21,6 +21,7 @@ from session_client import AsyncSessionClient
 
 from tests.support import RedisServer, ServiceProcess, eventually, eventually_async
 from tests.support.service_client import connect
+from tests.support.watching import watching
 
 # Each test runs on both engines.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -200,6 +201,18 @@ async def test_a_watch_of_health_holds_nothing_up(start: Start) -> None:
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await watch.read() is grpc.aio.EOF
         assert await watch.code() is grpc.StatusCode.OK
+
+
+async def test_a_stream_of_watched_tokens_holds_nothing_up(start: Start) -> None:
+    """It ends with UNAVAILABLE: its client drops what it remembers and goes elsewhere."""
+    service = start(server={"shutdown_grace": 600})
+    async with connect(service.address, service.admin_key) as client, watching(client) as stream:
+        await stream.verified(1, (await client.open_session()).access_token)
+        service.signal(signal.SIGTERM)
+
+        assert await asyncio.to_thread(service.wait) == 0
+        await stream.end()
+        assert await stream.call.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_what_takes_too_long_is_cut_off(start_redis: Callable[..., RedisServer], start: Start) -> None:

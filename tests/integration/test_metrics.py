@@ -14,6 +14,7 @@ from session_service.storage import keys
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
 from tests.support.in_process import in_process
+from tests.support.watching import watching
 
 # Each test runs on both engines.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -62,6 +63,21 @@ async def test_events_sessions_and_sweeps_are_counted(redis_server: RedisServer,
         await eventually_async(lambda: value("session_audit_written_total") == 4)
         await eventually_async(lambda: value("session_sweeps_total") == 1)
         assert value("session_store_up") == 1
+
+
+async def test_watched_answers_are_shown(redis_server: RedisServer, tmp_path: Path) -> None:
+    """How many answers are watched now, until their client is gone."""
+    redis = {"host": "127.0.0.1", "port": redis_server.port}
+    async with in_process(redis, tmp_path) as service:
+
+        def watched() -> float:
+            return service.registry.get_sample_value("session_watched_answers") or 0.0
+
+        async with watching(service) as stream:
+            for number in range(3):
+                await stream.verified(number, (await service.open_session()).access_token)
+            await eventually_async(lambda: watched() == 3)
+        await eventually_async(lambda: watched() == 0)
 
 
 async def test_a_sweep_that_fails_is_not_the_last(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ import redis
 from session_api.v1 import admin_service_pb2 as admin_pb
 from session_api.v1 import error_reason_pb2
 from session_api.v1 import session_service_pb2 as pb
+from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 
+from session_service.rpc.token_streams import STALLED_SECONDS
 from session_service.storage import keys
 from tests.support import RedisServer, eventually_async
 from tests.support.errors import fails
@@ -244,3 +248,40 @@ async def test_streams_that_have_ended_leave_their_places(service: ServiceUnderT
         async with watching(service) as stream:
             await stream.verified(1, opened.access_token)
     await service.logout(opened.access_token)
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(service: ServiceUnderTest) -> None:
+    """Answers that nobody reads do not pile up: no more questions are taken, and then the stream ends."""
+    token = (await service.open_session()).access_token
+    narrow = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
+    async with grpc.aio.insecure_channel(service.address, options=narrow) as channel:
+        stream = WatchStream(SessionServiceStub(channel).WatchTokens())
+
+        async def ask_for_ever() -> None:
+            for number in itertools.count():
+                await stream.verify(number, token)
+
+        asking = asyncio.create_task(ask_for_ever())
+        await asyncio.wait({asking}, timeout=2 * STALLED_SECONDS)
+        async with asyncio.timeout(20):
+            await stream.end()
+        # OVERLOADED; or INTERNAL, of a client that was still asking when the stream was reset under it.
+        codes = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL}
+        assert await stream.call.code() in codes
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_the_others_do_not_wait_for_a_client_that_takes_nothing(service: ServiceUnderTest) -> None:
+    """While one stream is stuck, an end is told on another, and checks go on."""
+    token = (await service.open_session()).access_token
+    watched = await service.open_session()
+    async with watching(service) as stuck, watching(service) as stream:
+        for number in range(600):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stuck.verify(number, token)
+        await stream.verified(1, watched.access_token)
+        await service.logout(watched.access_token)
+        assert await invalidated(stream) == [1]
+        await service.verify(token)

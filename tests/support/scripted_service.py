@@ -16,6 +16,7 @@ from session_api.v1 import admin_service_pb2, session_service_pb2
 
 from session_service.rpc.status import status_of
 from tests.support.ports import LOOPBACK
+from tests.support.scripted_watches import ScriptedWatches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +55,15 @@ class ReceivedCall:
 class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unused-ignore]
     """Serves every RPC on a loopback port; unscripted ones answer with an empty message.
 
+    Streams of ``WatchTokens`` are in ``watches``.
+
     Args:
         credentials: Given, the port is served with TLS.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.calls: list[ReceivedCall] = []
+        self.watches = ScriptedWatches()
         self.port = 0
         self._credentials = credentials
         self._script: dict[str, deque[Answer]] = {}
@@ -83,7 +87,7 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
     def start(self) -> None:
         """Serve, after a stop on the same port as before."""
         self._released.clear()
-        self._server = grpc.server(ThreadPoolExecutor(8), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(ThreadPoolExecutor(16), handlers=[self], options=[("grpc.so_reuseport", 0)])
         if self._credentials is None:
             self.port = self._server.add_insecure_port(self.target)
         else:
@@ -121,6 +125,12 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
         method = METHODS.get(details.method)
         if method is None:
             return None
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self.watches.serve,
+                request_deserializer=GetMessageClass(method.input_type).FromString,
+                response_serializer=lambda response: response.SerializeToString(),
+            )
         return grpc.unary_unary_rpc_method_handler(
             lambda request, context: self._answer(method, request, context),
             request_deserializer=GetMessageClass(method.input_type).FromString,

@@ -1,4 +1,4 @@
-"""A client of ``WatchTokens`` that shows every message, in order."""
+"""Watching answers: a client of ``WatchTokens`` that shows every message, and a watch that remembers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from session_api.v1 import session_service_pb2 as pb
+
+from session_service.domain.watching import Watch
 
 if TYPE_CHECKING:
     from tests.support.service_client import ServiceClient
 
 _PATIENCE_SECONDS = 10
+
+
+class Told(Watch):
+    """Remembers whether it was told."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = False
+
+    def ended(self) -> None:
+        """Remember it."""
+        self.over = True
 
 
 class WatchStream:
@@ -56,6 +73,12 @@ class WatchStream:
         answer = (await self.heard()).verified
         assert answer.id == number
         return answer
+
+    async def end(self) -> None:
+        """Read on until the stream has ended, well or not."""
+        with contextlib.suppress(grpc.RpcError):
+            while await self.call.read() is not grpc.aio.EOF:
+                pass
 
     async def heard_before_pong(self) -> list[pb.WatchTokensResponse]:
         """Everything that is told before the pong of a ping that is sent now."""

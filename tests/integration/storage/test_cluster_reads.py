@@ -14,9 +14,11 @@ from session_service.storage.cluster_reads import ClusterReads
 from session_service.storage.connections import RedisConnections
 from session_service.storage.reads import Group
 from session_service.storage.settings import RedisSettings
+from session_service.storage.tracking import CACHING
 from tests.integration.storage.conftest import Connect
 from tests.integration.storage.slots import SlotMove, join
 from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisServer, eventually_async
+from tests.support.watching import Told
 
 USERS = [f"user-{number}" for number in range(60)]
 
@@ -207,6 +209,19 @@ class TestBrokenCluster:
         alive = next(user for user in USERS if cluster.owner(f"{{{user}}}") is not dead)
         dead.kill()
         await eventually_async(lambda: _unavailable(connections, alive), timeout=20)
+
+    async def test_a_primary_without_its_cluster_confirms_nothing(
+        self, cluster: RedisCluster, connections: RedisConnections
+    ) -> None:
+        """What was read from a primary that answers PING and nothing else is followed no longer."""
+        dead = cluster.owner("{user-1}")
+        alive = next(user for user in USERS if cluster.owner(f"{{{user}}}") is not dead)
+        watch = Told()
+        connections.tracking.register(watch, (alive.encode(),))
+        _, link = await connections.reads.track(f"{{{alive}}}", CACHING, ("GET", f"{{{alive}}}"))
+        connections.tracking.follow(watch, link)
+        dead.kill()
+        await eventually_async(lambda: watch.over, timeout=20)
 
     async def test_a_migration_to_a_node_without_slots(
         self, cluster: RedisCluster, connections: RedisConnections

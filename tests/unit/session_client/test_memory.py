@@ -1,0 +1,91 @@
+"""What a verifier remembers is bounded, and what goes is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from session_client import Identity
+from session_client._memory import Entry, Memory
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ANN = Identity("s1", "u1", "ann", (), NOON, NOON, NOON)
+
+
+def entry(number: int) -> Entry:
+    """An entry with that id."""
+    return Entry(number, ANN, valid_until=9.0, touch_at=9.0)
+
+
+def filled(count: int, capacity: int) -> Memory:
+    """A memory with the ids 1 to ``count``, of the tokens ``t1`` and so on."""
+    memory = Memory(capacity)
+    for number in range(1, count + 1):
+        assert memory.put(f"t{number}", entry(number)) == []
+    return memory
+
+
+def test_the_longest_unused_goes() -> None:
+    """A full memory drops what was not used, the oldest first, and says its id."""
+    memory = filled(3, capacity=3)
+    memory.entries["t1"].used = True
+
+    assert memory.put("t4", entry(4)) == [2]
+    assert memory.put("t5", entry(5)) == [3]
+    assert list(memory.entries) == ["t1", "t4", "t5"]
+
+
+def test_use_counts_once() -> None:
+    """What was used long ago is not kept for ever: each round it has to have been used again."""
+    memory = filled(2, capacity=2)
+    memory.entries["t1"].used = True
+    gone = [memory.put(f"t{number}", entry(number)) for number in (3, 4)]
+
+    assert gone == [[2], [1]]
+
+
+def test_where_all_are_used_the_oldest_goes() -> None:
+    """A memory of which everything is in use still has room for what is new."""
+    memory = filled(3, capacity=3)
+    for each in memory.entries.values():
+        each.used = True
+
+    assert memory.put("t4", entry(4)) == [1]
+    assert len(memory.entries) == 3
+
+
+def test_room_is_made_for_several_at_once() -> None:
+    """A large memory drops a share at a time, so that the search for it costs little."""
+    memory = filled(640, capacity=640)
+
+    assert memory.put("new", entry(641)) == list(range(1, 11))
+
+
+def test_a_new_answer_replaces_the_old_one() -> None:
+    """A token has one entry; the id of the old one is said, and no other token suffers."""
+    memory = filled(2, capacity=2)
+
+    assert memory.put("t1", entry(3)) == [1]
+    assert memory.entries["t1"].id == 3
+    memory.drop_id(1)
+    assert list(memory.entries) == ["t2", "t1"]
+
+
+def test_drop() -> None:
+    """An entry is dropped by its token or by its id; what is not there is no matter."""
+    memory = filled(2, capacity=2)
+
+    assert memory.drop("t1") == [1]
+    assert memory.drop("t1") == []
+    memory.drop_id(2)
+    memory.drop_id(2)
+    assert not memory.entries
+    assert not memory._tokens
+
+
+def test_clear() -> None:
+    """Everything goes at once."""
+    memory = filled(2, capacity=2)
+    memory.clear()
+
+    assert not memory.entries
+    assert not memory._tokens
