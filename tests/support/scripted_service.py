@@ -87,7 +87,9 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
     def start(self) -> None:
         """Serve, after a stop on the same port as before."""
         self._released.clear()
-        self._server = grpc.server(ThreadPoolExecutor(16), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(
+            ThreadPoolExecutor(16), handlers=[self], options=[("grpc.so_reuseport", 0)]
+        )
         if self._credentials is None:
             self.port = self._server.add_insecure_port(self.target)
         else:
