@@ -87,7 +87,9 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
     def start(self) -> None:
         """Serve, after a stop on the same port as before."""
         self._released.clear()
-        self._server = grpc.server(ThreadPoolExecutor(16), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(
+            ThreadPoolExecutor(16), handlers=[self], options=[("grpc.so_reuseport", 0)]
+        )
         if self._credentials is None:
             self.port = self._server.add_insecure_port(self.target)
         else:
@@ -153,8 +155,8 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
 
 
 def rpc_names() -> Iterator[str]:
-    """The name of every RPC of both services."""
-    return (method.name for method in METHODS.values())
+    """The name of every RPC of both services that has one answer."""
+    return (method.name for method in METHODS.values() if not method.client_streaming)
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
