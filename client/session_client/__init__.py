@@ -45,9 +45,11 @@ Besides it: ``ValueError``, ``TypeError`` and ``RuntimeError`` for mistakes in t
 and ``asyncio.CancelledError``.
 """
 
+from session_client._asgi import SessionMiddleware
 from session_client._async_admin import AsyncAdmin
 from session_client._async_client import AsyncSessionClient
 from session_client._channel import Timeouts, Tls
+from session_client._current import NoIdentity, current_identity, require_role
 from session_client._errors import (
     AdminRequired,
     DeadlineExceeded,
@@ -74,6 +76,8 @@ from session_client._errors import (
     UsernameTaken,
     UserNotFound,
 )
+from session_client._interceptor_aio import AsyncSessionInterceptor
+from session_client._interceptor_threads import SessionInterceptor
 from session_client._results import (
     Device,
     Identity,
@@ -90,12 +94,14 @@ from session_client._sync_admin import Admin
 from session_client._sync_client import SessionClient
 from session_client._verifier_aio import AsyncTokenVerifier
 from session_client._verifier_threads import TokenVerifier
+from session_client._wsgi import WsgiSessionMiddleware
 
 __all__ = [
     "Admin",
     "AdminRequired",
     "AsyncAdmin",
     "AsyncSessionClient",
+    "AsyncSessionInterceptor",
     "AsyncTokenVerifier",
     "DeadlineExceeded",
     "Device",
@@ -104,6 +110,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidCredentials",
     "Login",
+    "NoIdentity",
     "NotFound",
     "Overloaded",
     "Page",
@@ -117,7 +124,9 @@ __all__ = [
     "SessionClient",
     "SessionClientError",
     "SessionEnded",
+    "SessionInterceptor",
     "SessionLimitReached",
+    "SessionMiddleware",
     "SessionNotFound",
     "Stats",
     "Sweep",
@@ -134,4 +143,7 @@ __all__ = [
     "UserChange",
     "UserNotFound",
     "UsernameTaken",
+    "WsgiSessionMiddleware",
+    "current_identity",
+    "require_role",
 ]
