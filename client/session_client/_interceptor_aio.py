@@ -86,7 +86,8 @@ class AsyncSessionInterceptor(grpc.aio.ServerInterceptor):
                 yield response
 
         guarded = stream if isasyncgenfunction(behaviour) else answer
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
+        made: Handler = make(guarded, handler.request_deserializer, handler.response_serializer)
+        return made
 
     async def _ask(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Whose call it is; ends it where that is nobody who may make it."""

@@ -79,7 +79,8 @@ class SessionInterceptor(grpc.ServerInterceptor):
                 yield response
 
         guarded = stream if handler.response_streaming else answer
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
+        made: Handler = make(guarded, handler.request_deserializer, handler.response_serializer)
+        return made
 
     def _ask(self, method: str, context: grpc.ServicerContext) -> Identity:
         """Whose call it is; ends it where that is nobody who may make it."""

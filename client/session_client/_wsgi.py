@@ -25,14 +25,14 @@ _END: Final = object()
 class WsgiSessionMiddleware:
     """Lets only requests of logged-in users reach a WSGI application.
 
-    As ``SessionMiddleware``, with ``verifier.verify`` of a ``TokenVerifier``; the environment has the identity
-    under ``"session_client.identity"``. ``current_identity()`` holds until the response has been made to its
-    last piece.
+    As ``SessionMiddleware``, with ``verifier.verify`` of a ``TokenVerifier``; the environment has the
+    identity under ``"session_client.identity"``. ``current_identity()`` holds until the response has been
+    made to its last piece.
 
     Args:
         app: the application.
         verify: checks a token.
-        public: paths that need no token: ``/login``, or ``/static/*`` for all below ``/static/``. They include
+        public: paths that need no token: ``/login``, or ``/static/*`` for all below ``/static/``, with
             the application's own prefix (``SCRIPT_NAME``).
         cookie: name of the cookie that may carry the token; ``None`` = only the header may.
 

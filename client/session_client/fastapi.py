@@ -1,4 +1,6 @@
-"""Dependencies for FastAPI, behind ``SessionMiddleware``::
+"""Dependencies for FastAPI, behind ``SessionMiddleware``.
+
+To be used like this::
 
     app = FastAPI()
     app.add_middleware(SessionMiddleware, verify=verifier.verify, public=["/docs", "/openapi.json"])

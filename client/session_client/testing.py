@@ -1,4 +1,6 @@
-"""A stand-in for the session service in the tests of applications that use its guards::
+"""A stand-in for the session service in the tests of applications that use its guards.
+
+To be used like this::
 
     sessions = FakeSessions()
     app = SessionMiddleware(application, sessions.averify)
@@ -12,7 +14,6 @@ It answers and raises what a verifier does, at once and without a service.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -25,7 +26,7 @@ __all__ = ["FakeSessions"]
 
 
 class FakeSessions:
-    """Sessions in memory: ``verify`` is that of a ``TokenVerifier``, ``averify`` that of an ``AsyncTokenVerifier``.
+    """Sessions in memory, with the ``verify`` of both verifiers; ``averify`` is the one to be awaited.
 
     Tokens are short texts that open nothing anywhere else.
 
@@ -38,6 +39,7 @@ class FakeSessions:
         self._numbers = count(1)
         self._identities: dict[str, Identity] = {}
         self._ended: set[str] = set()
+        self._expired: set[str] = set()
         self._away = False
 
     def log_in(self, username: str = "ann", *, user_id: str = "", roles: Iterable[str] = ()) -> str:
@@ -45,7 +47,7 @@ class FakeSessions:
 
         Args:
             username: as the identity shows it.
-            user_id: ``id of <username>`` where it is not given, without blanks.
+            user_id: made of the name where it is not given.
             roles: the user's.
         """
         number, now = next(self._numbers), datetime.now(UTC)
@@ -67,8 +69,7 @@ class FakeSessions:
 
     def expire(self, token: str) -> None:
         """Let a token expire: from now on it is ``TokenExpired``."""
-        past = datetime.now(UTC) - timedelta(seconds=1)
-        self._identities[token] = replace(self._identities[token], token_expire_time=past)
+        self._expired.add(token)
 
     def go_away(self) -> None:
         """Be unreachable: from now on every check is ``ServiceUnavailable``."""
@@ -90,7 +91,7 @@ class FakeSessions:
             raise TokenInvalid(
                 "the access token is not valid", code="UNAUTHENTICATED", reason="TOKEN_INVALID"
             )
-        if identity.token_expire_time <= datetime.now(UTC):
+        if access_token in self._expired or identity.token_expire_time <= datetime.now(UTC):
             raise TokenExpired("the access token has expired", code="UNAUTHENTICATED", reason="TOKEN_EXPIRED")
         if access_token in self._ended:
             raise SessionEnded("the session has ended", code="UNAUTHENTICATED", reason="SESSION_ENDED")
