@@ -160,7 +160,9 @@ class TokenCheck:
         found = await self._watches.read(claims.user_id, claims.session_id, claims.token_id, watch)
         if found is None:
             raise self._refusal(claims, None)
-        return self._judged(claims, found.live), found.valid_for
+        # A token's own expiry counts whole seconds, and so may come before that of its key.
+        valid_for = min(found.valid_for, claims.expires_at - self._clock())
+        return self._judged(claims, found.live), valid_for
 
     def _judged(self, claims: AccessClaims, live: LiveState | None) -> Identity:
         """The identity, if token and session belong together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -44,6 +45,16 @@ async def test_a_verified_token_is_whose_it_is_and_for_how_long(service: Service
         answer = await stream.verified(7, opened.access_token)
         assert answer.identity == await service.verify(opened.access_token)
         assert 1790 < answer.valid_for.ToTimedelta().total_seconds() <= 1800
+
+
+async def test_an_answer_is_valid_no_longer_than_the_token_says(service: ServiceUnderTest) -> None:
+    """A token's own expiry counts whole seconds, up to one less than the store keeps its key."""
+    async with watching(service) as stream:
+        for number in range(10):
+            opened, began = await service.open_session(), time.time()
+            answer = await stream.verified(number, opened.access_token)
+            expires = answer.identity.token_expire_time.ToNanoseconds() / 1e9
+            assert began + answer.valid_for.ToNanoseconds() / 1e9 <= expires
 
 
 async def test_an_end_is_told_once(service: ServiceUnderTest) -> None:

@@ -6,6 +6,10 @@ import asyncio
 from typing import Self
 
 from tests.support.ports import LOOPBACK
+from tests.support.waiting import eventually_async
+
+_FOREVER = float("inf")
+_A_MOMENT = 1e-6
 
 
 class TcpProxy:
@@ -26,6 +30,10 @@ class TcpProxy:
         """Break every connection after so many more bytes of replies."""
         self.delay = 0.0
         """Hold what the server sends for so many seconds."""
+        self.hold_replies = False
+        """Keep what the server sends, in order, until this is taken back."""
+        self.hold_requests = False
+        """Keep what the clients send, in order, until this is taken back."""
         self.lose_reply_to = b""
         """Break the next connection that asks for this, once the server has answered."""
         self.requested: list[bytes] | None = None
@@ -39,6 +47,7 @@ class TcpProxy:
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._doomed: set[asyncio.StreamWriter] = set()
+        self._last_due: dict[asyncio.StreamWriter, float] = {}
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
@@ -65,7 +74,11 @@ class TcpProxy:
 
     async def _accept(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._target)
+        try:
+            server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._target)
+        except OSError:
+            client_writer.transport.abort()
+            return
         self._writers |= {client_writer, server_writer}
         self._clients.add(client_writer)
         for pump in (
@@ -85,6 +98,7 @@ class TcpProxy:
             if self.lose_reply_to and self.lose_reply_to in data:
                 self.lose_reply_to = b""
                 self._doomed.add(client)
+            await eventually_async(lambda: writer.is_closing() or not self.hold_requests, timeout=_FOREVER)
             writer.write(data)
         writer.transport.abort()
 
@@ -96,8 +110,8 @@ class TcpProxy:
             if writer in self._doomed:
                 writer.transport.abort()
                 break
-            if self.delay:
-                asyncio.get_running_loop().call_later(self.delay, _send, writer, data)
+            await eventually_async(lambda: writer.is_closing() or not self.hold_replies, timeout=_FOREVER)
+            if self._is_delayed(data, writer):
                 continue
             if self.cut_after is not None:
                 data, self.cut_after = data[: self.cut_after], max(0, self.cut_after - len(data))
@@ -106,14 +120,28 @@ class TcpProxy:
                 await writer.drain()
                 break
         self._clients.discard(writer)
+        self._last_due.pop(writer, None)
         writer.close()
+
+    def _is_delayed(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Send later, and never before what is to be sent already."""
+        loop = asyncio.get_running_loop()
+        # The loop keeps no order between timers of one moment.
+        due = max(loop.time() + self.delay, self._last_due.get(writer, 0.0) + _A_MOMENT)
+        if due <= loop.time():
+            return False
+        self._last_due[writer] = due
+        loop.call_at(due, _send, writer, data)
+        return True
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         size = self.chunk or len(data) or 1
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
             # One turn of the loop, so that the pieces do not leave together.
-            await asyncio.wait([asyncio.ensure_future(writer.drain())])
+            drained = asyncio.ensure_future(writer.drain())
+            await asyncio.wait([drained])
+            drained.exception()  # a lost connection is told to whoever reads from it
 
 
 def _send(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -57,6 +57,14 @@ async def eventually_async(condition: Callable[[], T | Awaitable[T]], *, timeout
     return value
 
 
+async def until(moment: float) -> None:
+    """Let the event loop go on until a moment of `time.monotonic`: for what happens by a plan.
+
+    Never to give something else the time to happen: that is what conditions are for.
+    """
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+
+
 async def _ask(condition: Callable[[], T | Awaitable[T]], deadline: float) -> T:
     answer = condition()
     if not inspect.isawaitable(answer):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
 
 import pytest
 
 from tests.support import eventually, eventually_async
+from tests.support.waiting import until
 
 
 def test_returns_the_first_truthy_answer() -> None:
@@ -53,3 +55,11 @@ async def test_gives_up_on_a_call_that_hangs() -> None:
 
     with pytest.raises(AssertionError, match="did not answer"):
         await eventually_async(hang, timeout=0.02)
+
+
+async def test_a_moment_of_a_plan_is_waited_for() -> None:
+    """It has come when the wait is over; one that is past is not waited for."""
+    moment = time.monotonic() + 0.01
+    await until(moment)
+    assert time.monotonic() >= moment
+    await until(moment - 1000)
