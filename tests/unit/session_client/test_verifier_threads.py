@@ -91,7 +91,8 @@ def test_no_thread_is_left(client: SessionClient, service: ScriptedService) -> N
     with TokenVerifier(client) as verifier:
         works(verifier)
         verifier.verify("ann")
-        assert any(thread.name == "session-client-verifier" for thread in added())
+        assert verifier._thread in added()
+    assert not verifier._thread.is_alive()
     eventually(lambda: not added())
 
 
