@@ -29,7 +29,7 @@ async def secret(_request: Empty, _context: object) -> StringValue:
     return StringValue(value="42")
 
 
-def method(behaviour: Any) -> grpc.RpcMethodHandler[Empty, StringValue]:
+def method(behaviour: Any) -> grpc.RpcMethodHandler[Empty, StringValue]:  # noqa: ANN401 - as grpc has it
     """What generated code does for a method."""
     return grpc.unary_unary_rpc_method_handler(behaviour, Empty.FromString, StringValue.SerializeToString)
 

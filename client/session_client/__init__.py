@@ -42,7 +42,7 @@ dataclasses with aware datetimes; exceptions of grpc never get out. What does is
     ├── RefreshTokenInvalid         log in again
     │   └── RefreshTokenReused      used twice, so stolen: the session was ended
     ├── AdminRequired               no service key and no user with the role ``admin``
-    ├── RoleRequired                a gateway demands a role
+    ├── RoleRequired                a gateway, or ``require_role``, demands a role
     ├── NotFound
     │   ├── SessionNotFound
     │   └── UserNotFound
@@ -55,6 +55,10 @@ dataclasses with aware datetimes; exceptions of grpc never get out. What does is
     │   │   └── Overloaded
     │   └── ServiceUnavailable        neither yes nor no
     └── DeadlineExceeded            neither yes nor no
+
+Servers need no code of their own for it: ``AsyncSessionInterceptor`` and ``SessionInterceptor`` guard gRPC,
+``SessionMiddleware`` ASGI, ``WsgiSessionMiddleware`` WSGI; ``session_client.fastapi`` has dependencies, and
+``session_client.testing`` stands in for the service. Behind a guard, ``current_identity()`` is who asks.
 
 Besides it: ``ValueError``, ``TypeError`` and ``RuntimeError`` for mistakes in the calling program,
 and ``asyncio.CancelledError``.
