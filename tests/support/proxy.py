@@ -32,6 +32,8 @@ class TcpProxy:
         """Hold what the server sends for so many seconds."""
         self.hold_replies = False
         """Keep what the server sends, in order, until this is taken back."""
+        self.hold_word = False
+        """As ``hold_replies``, on one connection alone, over which Redis tells of changes."""
         self.hold_requests = False
         """Keep what the clients send, in order, until this is taken back."""
         self.lose_reply_to = b""
@@ -47,6 +49,7 @@ class TcpProxy:
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._doomed: set[asyncio.StreamWriter] = set()
+        self._told_of_changes: list[asyncio.StreamWriter] = []
         self._last_due: dict[asyncio.StreamWriter, float] = {}
 
     async def __aenter__(self) -> Self:
@@ -95,6 +98,8 @@ class TcpProxy:
         while data := await _receive(reader):
             if self.requested is not None:
                 self.requested.append(data)
+            if b"TRACKING" in data:
+                self._told_of_changes.append(client)
             if self.lose_reply_to and self.lose_reply_to in data:
                 self.lose_reply_to = b""
                 self._doomed.add(client)
@@ -110,7 +115,7 @@ class TcpProxy:
             if writer in self._doomed:
                 writer.transport.abort()
                 break
-            await eventually_async(lambda: writer.is_closing() or not self.hold_replies, timeout=_FOREVER)
+            await eventually_async(lambda: writer.is_closing() or not self._holds(writer), timeout=_FOREVER)
             if self._is_delayed(data, writer):
                 continue
             if self.cut_after is not None:
@@ -120,8 +125,13 @@ class TcpProxy:
                 await writer.drain()
                 break
         self._clients.discard(writer)
+        if writer in self._told_of_changes:
+            self._told_of_changes.remove(writer)
         self._last_due.pop(writer, None)
         writer.close()
+
+    def _holds(self, client: asyncio.StreamWriter) -> bool:
+        return self.hold_replies or (self.hold_word and client in self._told_of_changes[:1])
 
     def _is_delayed(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
         """Send later, and never before what is to be sent already."""

@@ -6,14 +6,16 @@ import asyncio
 import heapq
 import random
 import time
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, Final, Protocol, Self
 
 from tests.support.histories.calls import Call, Effect, is_within
-from tests.support.histories.ways import Answer, Way
+from tests.support.histories.ways import AT_ONCE, Answer, Way
 
 # From so many seconds after a bound has passed on, a stale answer is wrong; one look may come too early.
-_JUST_AFTER = (0.002, 0.06)
+_JUST_AFTER: Final = (0.002, 0.06)
+_MOST_URGENT: Final = 4
+_MOST_OF_ONE: Final = 2
 
 
 class Client(Protocol):
@@ -52,19 +54,17 @@ class CheckingClient:
 
     async def __aenter__(self) -> Self:
         """Begin to check."""
-        self._tasks = [
-            asyncio.create_task(self._work(queue)) for queue in self._queues for _ in range(queue.way.hands)
-        ]
+        self._tasks = [asyncio.create_task(self._work(queue)) for queue in self._queues]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
             await asyncio.wait([task])
             if not task.cancelled():
                 task.result()
+        await self.collect()
 
     def watch(self, name: str, token: str) -> None:
         """Check a token, now and over and over."""
@@ -89,68 +89,62 @@ class CheckingClient:
         """All checks since the last collection; the tokens are forgotten."""
         self._tokens, self._lively = {}, []
         for queue in self._queues:
-            await queue.idle()
+            queue.urgent.clear()
+            await asyncio.gather(*queue.under_way)
         calls, self._calls = self._calls, []
         return calls
 
     async def _work(self, queue: _Queue) -> None:
         while True:
             for name in self._next(queue):
-                # Forgotten meanwhile?
-                if name in self._tokens:
-                    with queue:
-                        answer = await queue.way.check(self._tokens[name])
-                    self._calls.append(_call(self._name, queue.way, name, answer))
+                if name in self._tokens and queue.has_room(name):
+                    queue.begin(name, self._check(queue.way, name, self._tokens[name]))
             await queue.breathe()
 
     def _next(self, queue: _Queue) -> list[str]:
-        urgent = queue.due()
-        if urgent is not None:
-            return [urgent]
-        return self._draw.choices(self._lively, k=queue.way.burst) if self._lively else []
+        lively = self._draw.choices(self._lively, k=queue.way.burst) if self._lively else []
+        return [*queue.due(), *lively]
+
+    async def _check(self, way: Way, name: str, token: str) -> None:
+        answer = await way.check(token)
+        self._calls.append(_call(self._name, way, name, answer))
 
 
 class _Queue:
-    """What one way is to check next; ``with`` it while it checks."""
+    """What one way checks next, and what it is checking."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
-        self._urgent: list[tuple[float, str]] = []
+        self.urgent: list[tuple[float, str]] = []
+        self.under_way: dict[asyncio.Task[None], str] = {}
         self._news = asyncio.Event()
-        self._busy = 0
-        self._done = asyncio.Event()
-
-    def __enter__(self) -> None:
-        self._busy += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._busy -= 1
-        self._done.set()
 
     def put(self, moment: float, name: str) -> None:
-        heapq.heappush(self._urgent, (moment, name))
+        heapq.heappush(self.urgent, (moment, name))
         self._news.set()
 
-    def due(self) -> str | None:
-        if self._urgent and self._urgent[0][0] <= time.monotonic():
-            return heapq.heappop(self._urgent)[1]
-        return None
+    def due(self) -> Iterator[str]:
+        """A few of those whose time has come."""
+        for _ in range(_MOST_URGENT):
+            if self.urgent and self.urgent[0][0] <= time.monotonic():
+                yield heapq.heappop(self.urgent)[1]
 
-    async def idle(self) -> None:
-        """Wait until nothing is under way; what was urgent is so no longer."""
-        self._urgent.clear()
-        while self._busy:
-            self._done.clear()
-            await self._done.wait()
+    def has_room(self, name: str) -> bool:
+        """Whether a check more may be begun: what waits must not keep others from being checked."""
+        same = sum(each == name for each in self.under_way.values())
+        return same < _MOST_OF_ONE and len(self.under_way) < AT_ONCE
+
+    def begin(self, name: str, check: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(check)
+        self.under_way[task] = name
+        task.add_done_callback(self.under_way.pop)
 
     async def breathe(self) -> None:
-        """Wait for the next check's turn."""
-        pause = self.way.pause
-        if self._urgent:
-            pause = min(pause, self._urgent[0][0] - time.monotonic())
+        """Wait until something is due."""
+        urgent = self.urgent[0][0] - time.monotonic() if self.urgent else self.way.pause
         self._news.clear()
         news = asyncio.ensure_future(self._news.wait())
-        await asyncio.wait([news], timeout=max(0.0, pause))
+        await asyncio.wait([news], timeout=min(max(0.0, urgent), self.way.pause))
         news.cancel()
 
 

@@ -6,8 +6,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,33 +18,30 @@ from tests.support.histories.world import WORKERS, World
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually_async, until
 
-LONGEST: Final = 0.7
-_FIRST: Final = 0.6
+_SHORTEST: Final = 0.02
+_LONGEST: Final = 0.7
+_LATEST: Final = 0.6
 _MOST_AT_ONCE: Final = 3
 _RESTART_SECONDS: Final = 60.0
 
-FaultKind = Callable[[World, random.Random], Awaitable[None]]
+FaultKind = Callable[[World, random.Random, float], Awaitable[None]]
+"""Breaks something for so many seconds, or for as long as it takes to mend."""
 
 
-@asynccontextmanager
-async def _for_a_while(draw: random.Random) -> AsyncIterator[None]:
-    """As long as a round trip, or as a time-out: evenly by orders of magnitude."""
-    over = time.monotonic() + 0.02 * (LONGEST / 0.02) ** draw.random()
-    yield
-    await until(over)
+async def _last(seconds: float) -> None:
+    await until(time.monotonic() + seconds)
 
 
-async def pause_redis(world: World, draw: random.Random) -> None:
+async def pause_redis(world: World, _: random.Random, seconds: float) -> None:
     """Redis is stopped (SIGSTOP) and goes on."""
     world.server.pause()
     try:
-        async with _for_a_while(draw):
-            pass
+        await _last(seconds)
     finally:
         world.server.resume()
 
 
-async def kill_redis(world: World, _: random.Random) -> None:
+async def kill_redis(world: World, _: random.Random, __: float) -> None:
     """Redis is killed, with all that it held, and starts again."""
     began = time.monotonic()
     await asyncio.to_thread(world.server.kill)
@@ -52,7 +49,7 @@ async def kill_redis(world: World, _: random.Random) -> None:
     await asyncio.to_thread(world.server.start)
 
 
-async def flush(world: World, _: random.Random) -> None:
+async def flush(world: World, _: random.Random, __: float) -> None:
     """FLUSHALL."""
     began = time.monotonic()
     try:
@@ -63,7 +60,7 @@ async def flush(world: World, _: random.Random) -> None:
         world.everything_ended("FLUSHALL", began)
 
 
-async def kill_read_channels(world: World, draw: random.Random) -> None:
+async def kill_read_channels(world: World, draw: random.Random, _: float) -> None:
     """CLIENT KILL of a connection whose reads Redis tracks, or of all connections."""
     with suppress(RedisError):
         connections = await world.store.client_list()
@@ -74,80 +71,79 @@ async def kill_read_channels(world: World, draw: random.Random) -> None:
             await world.store.client_kill_filter(_type="normal", skipme=True)
 
 
-async def track_little(world: World, draw: random.Random) -> None:
+async def track_little(world: World, _: random.Random, seconds: float) -> None:
     """The table of tracked keys overflows."""
     await world.track_at_most("10")
-    async with _for_a_while(draw):
-        pass
+    await _last(seconds)
     await world.track_at_most()
 
 
-async def pause_worker(world: World, draw: random.Random) -> None:
+async def pause_worker(world: World, draw: random.Random, seconds: float) -> None:
     """A process of the service is stopped and goes on."""
     pid = draw.choice(world.workers())
     world.signal_worker(pid, signal.SIGSTOP)
     try:
-        async with _for_a_while(draw):
-            pass
+        await _last(seconds)
     finally:
         world.signal_worker(pid, signal.SIGCONT)
 
 
-async def kill_worker(world: World, draw: random.Random) -> None:
+async def kill_worker(world: World, draw: random.Random, _: float) -> None:
     """A process of the service is killed; over when another serves in its place."""
     world.signal_worker(draw.choice(world.workers()), signal.SIGKILL)
     await eventually_async(lambda: len(world.workers()) == WORKERS, timeout=_RESTART_SECONDS)
 
 
-async def pause_client(world: World, draw: random.Random) -> None:
+async def pause_client(world: World, draw: random.Random, seconds: float) -> None:
     """A client's process is stopped and goes on."""
     client = draw.choice(world.client_processes())
     client.pause()
     try:
-        async with _for_a_while(draw):
-            pass
+        await _last(seconds)
     finally:
         client.resume()
 
 
-async def block_client(world: World, draw: random.Random) -> None:
+async def block_client(world: World, draw: random.Random, seconds: float) -> None:
     """A client's event loop is held up."""
-    draw.choice(world.client_processes()).block(0.02 + draw.random() * 0.3)
+    draw.choice(world.client_processes()).block(seconds)
 
 
-def _held(direction: str) -> Callable[[TcpProxy, random.Random], Awaitable[None]]:
-    async def hold(wire: TcpProxy, draw: random.Random) -> None:
-        setattr(wire, direction, True)
+def _switch(wire: str, attribute: str) -> FaultKind:
+    async def fault(world: World, _: random.Random, seconds: float) -> None:
+        setattr(getattr(world, wire), attribute, True)
         try:
-            async with _for_a_while(draw):
-                pass
+            await _last(seconds)
         finally:
-            setattr(wire, direction, False)
+            setattr(getattr(world, wire), attribute, False)
 
-    return hold
-
-
-async def _delay(wire: TcpProxy, draw: random.Random) -> None:
-    wire.delay = 0.002 + 0.1 * draw.random()
-    async with _for_a_while(draw):
-        pass
-    wire.delay = 0.0
+    return fault
 
 
-async def _cut(wire: TcpProxy, _: random.Random) -> None:
-    wire.cut()
+def _delay(wire: str) -> FaultKind:
+    async def fault(world: World, draw: random.Random, seconds: float) -> None:
+        slow: TcpProxy = getattr(world, wire)
+        slow.delay = draw.uniform(0.002, 0.1)
+        await _last(seconds)
+        slow.delay = 0.0
+
+    return fault
 
 
-_ON_WIRES: Final[dict[str, Callable[[TcpProxy, random.Random], Awaitable[None]]]] = {
-    "stalls towards its client": _held("hold_replies"),
-    "stalls towards its server": _held("hold_requests"),
-    "is slow": _delay,
-    "is cut": _cut,
-}
+def _cut(wire: str) -> FaultKind:
+    async def fault(world: World, _: random.Random, __: float) -> None:
+        getattr(world, wire).cut()
+
+    return fault
 
 
-def _on_wire(attribute: str, fault: Callable[[TcpProxy, random.Random], Awaitable[None]]) -> FaultKind:
-    return lambda world, draw: fault(getattr(world, attribute), draw)
+def _on(wire: str, name: str) -> dict[str, FaultKind]:
+    return {
+        f"{name} stalls towards its client": _switch(wire, "hold_replies"),
+        f"{name} stalls towards its server": _switch(wire, "hold_requests"),
+        f"{name} is slow": _delay(wire),
+        f"{name} is cut": _cut(wire),
+    }
 
 
 EVERYWHERE: Final[dict[str, FaultKind]] = {
@@ -155,8 +151,9 @@ EVERYWHERE: Final[dict[str, FaultKind]] = {
     "CLIENT KILL": kill_read_channels,
     "tracking table overflows": track_little,
     "Redis stopped": pause_redis,
-    **{f"wire to Redis {what}": _on_wire("redis_wire", fault) for what, fault in _ON_WIRES.items()},
-    **{f"wire to the service {what}": _on_wire("service_wire", fault) for what, fault in _ON_WIRES.items()},
+    "Redis's word of changes stalls": _switch("redis_wire", "hold_word"),
+    **_on("redis_wire", "wire to Redis"),
+    **_on("service_wire", "wire to the service"),
 }
 """What can break wherever the service and the clients run."""
 
@@ -175,24 +172,41 @@ _RARE: Final = {"worker killed": 0.15, "Redis killed": 0.3, "FLUSHALL": 0.5}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What breaks, so many seconds from the begin; ``seed`` decides how."""
+    """What breaks.
+
+    Args:
+        at: when, in seconds from the begin.
+        what: a key of ``WITH_PROCESSES``.
+        seconds: how long it lasts, where that can be chosen.
+        seed: decides what else can be.
+    """
 
     at: float
     what: str
-    seed: int
+    seconds: float = 0.0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """When, what, how long."""
+        return f"{self.what} at {self.at * 1000:.0f} ms for {self.seconds * 1000:.0f} ms"
 
     async def strike(self, world: World, began: float) -> None:
-        """Break it when it is time."""
+        """Break it when it is time, and mend it."""
         await until(began + self.at)
-        await WITH_PROCESSES[self.what](world, random.Random(self.seed))  # noqa: S311 - to be repeated
+        draw = random.Random(self.seed)  # noqa: S311 - a plan that can be repeated
+        await WITH_PROCESSES[self.what](world, draw, self.seconds)
 
 
-def plan(draw: random.Random, kinds: dict[str, FaultKind]) -> list[Fault]:
+def plan(draw: random.Random, kinds: Mapping[str, FaultKind]) -> list[Fault]:
     """What breaks, and when; seldom nothing."""
-    names = list(kinds)
-    weights = [_RARE.get(name, 1.0) for name in names]
-    count = draw.randint(0, _MOST_AT_ONCE)
+    weights = [_RARE.get(name, 1.0) for name in kinds]
+    drawn = draw.choices(list(kinds), weights, k=draw.randint(0, _MOST_AT_ONCE))
     return [
-        Fault(draw.uniform(0.02, _FIRST), what, draw.randrange(2**32))
-        for what in dict.fromkeys(draw.choices(names, weights, k=count))
+        Fault(draw.uniform(0.02, _LATEST), what, _seconds(draw), draw.randrange(2**32))
+        for what in dict.fromkeys(drawn)
     ]
+
+
+def _seconds(draw: random.Random) -> float:
+    """From a round trip to more than a time-out, all orders of magnitude alike."""
+    return float(_SHORTEST * (_LONGEST / _SHORTEST) ** draw.random())

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -79,13 +79,13 @@ class Rounds:
         at_once: histories of a round.
     """
 
-    def __init__(self, world: World, kinds: dict[str, FaultKind], at_once: int = AT_ONCE) -> None:
+    def __init__(self, world: World, kinds: Mapping[str, FaultKind], at_once: int = AT_ONCE) -> None:
         self.summary = Summary()
         self._world = world
         self._kinds = kinds
         self._at_once = at_once
 
-    async def run(self, seed: int, broken: list[Fault] | None = None) -> list[Violation]:
+    async def run(self, seed: int, broken: Sequence[Fault] | None = None) -> list[Violation]:
         """Run a round: the histories of this seed and those that follow it.
 
         Args:
@@ -112,7 +112,7 @@ class Rounds:
         return Life(world.histories, seed, world.services, world.store, world.clients)
 
     def _judged(
-        self, seed: int, lives: list[Life], broken: list[Fault], checks: list[Call], began: float
+        self, seed: int, lives: list[Life], broken: Sequence[Fault], checks: list[Call], began: float
     ) -> list[Violation]:
         found: list[Violation] = []
         self.summary.histories += len(lives)
@@ -124,7 +124,8 @@ class Rounds:
             violations = judge(calls)
             found += violations
             self.summary.violations += [
-                f"seed {seed + place} of round --seed {seed}: {violation.account(began)}\n    while {broken}"
+                f"history of seed {seed + place} in the round of --seed {seed}: {violation.account(began)}\n"
+                f"    while: {'; '.join(map(str, broken)) or 'nothing was broken'}"
                 for violation in violations
             ]
         return found

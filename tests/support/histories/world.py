@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -19,8 +20,10 @@ from redis.exceptions import RedisError
 from tests.support import LOOPBACK, RedisBinary, RedisServer, ServiceProcess, eventually_async
 from tests.support.engines import services_on
 from tests.support.histories.calls import EVERYTHING, Call, Effect, Outcome
-from tests.support.histories.client import Client
+from tests.support.histories.client import CheckingClient, Client
 from tests.support.histories.client_process import ClientProcess
+from tests.support.histories.ways import all_ways
+from tests.support.in_process import ADMIN_KEY, in_process
 from tests.support.processes import alive
 from tests.support.proxy import TcpProxy
 from tests.support.service_client import ServiceClient, connect
@@ -125,6 +128,35 @@ async def world(binary: RedisBinary, engine: str, **session: Any) -> AsyncIterat
         ]
         store = await stack.enter_async_context(store_of(server))
         yield World(server, store, redis_wire, service_wire, services, clients, process)
+
+
+@asynccontextmanager
+async def world_in_process(binary: RedisBinary, directory: Path, **session: Any) -> AsyncIterator[World]:
+    """A world whose service and client run in this event loop, with the code as it is patched at the time.
+
+    A second service has no wire: what ends sessions there is acknowledged while the first cannot be told.
+
+    Args:
+        binary: of the Redis.
+        directory: for the service's key file.
+        **session: as ``world``.
+    """
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(RedisServer(binary))
+        redis_wire = await stack.enter_async_context(TcpProxy(server.port))
+        sections = configured(redis_wire.port, session)
+        there = sections.pop("redis")
+        service = await stack.enter_async_context(in_process(there, directory, **sections))
+        past = await stack.enter_async_context(
+            in_process(there | {"port": server.port}, directory, **sections)
+        )
+        service_wire = await stack.enter_async_context(TcpProxy(int(service.address.rpartition(":")[2])))
+        address = f"{LOOPBACK}:{service_wire.port}"
+        ways = await stack.enter_async_context(all_ways(address))
+        client = await stack.enter_async_context(CheckingClient("client", ways))
+        wired = await stack.enter_async_context(connect(address, ADMIN_KEY))
+        store = await stack.enter_async_context(store_of(server))
+        yield World(server, store, redis_wire, service_wire, [wired, past], [client])
 
 
 def configured(redis_port: int, session: dict[str, Any]) -> dict[str, dict[str, Any]]:
