@@ -66,7 +66,7 @@ class AdminRequired(SessionClientError):
 
 
 class RoleRequired(SessionClientError):
-    """The user lacks a role that a gateway demands; no call of this client is answered so today."""
+    """The user lacks a role that a gateway or ``require_role`` demands; no call is answered so today."""
 
 
 class NotFound(SessionClientError):

@@ -90,6 +90,9 @@ class _Instant:
         microseconds: int = _INSTANTS.unpack(_kept_instants(owner))[self._place]
         return _EPOCH + timedelta(microseconds=microseconds)
 
+    def __set__(self, owner: Identity, value: datetime) -> None:
+        raise AttributeError("an identity does not change")
+
 
 @dataclass(frozen=True, init=False)
 class Identity:

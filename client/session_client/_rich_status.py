@@ -1,4 +1,4 @@
-"""Reads the rich error details of a failed call: ``google.rpc.Status`` in its trailing metadata.
+"""The rich error details of a failed call, read and written: ``google.rpc.Status`` in its trailing metadata.
 
 The messages are declared here, in a descriptor pool of their own, with the field numbers of
 google/rpc/status.proto and google/rpc/error_details.proto. So the client does without the
@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from session_client._errors import FieldViolation
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
-_ERROR_DOMAIN: Final = "session.v1"
+ERROR_DOMAIN: Final = "session.v1"
 
 # Their classes are made below at run time, so no type says what fields they have.
 _Message: TypeAlias = Any
@@ -68,6 +68,35 @@ def error_details(trailers: Iterable[tuple[str, str | bytes]]) -> ErrorDetails:
     return ErrorDetails()
 
 
+def details_trailer(
+    code: int, message: str, reason: str, metadata: Mapping[str, str], retry_after: timedelta | None
+) -> tuple[str, bytes]:
+    """The trailing metadata that tells a caller of a failure as the service itself would.
+
+    Args:
+        code: number of the gRPC status code.
+        message: as in the call's status.
+        reason: of the ``ErrorInfo``, with the service's domain.
+        metadata: of the ``ErrorInfo``.
+        retry_after: of a ``RetryInfo``; ``None`` = there is none.
+    """
+    entries = [_MESSAGES["Entry"](key=key, value=value) for key, value in metadata.items()]
+    details = {"ErrorInfo": {"reason": reason, "domain": ERROR_DOMAIN, "metadata": entries}}
+    if retry_after is not None:
+        seconds, rest = divmod(retry_after, timedelta(seconds=1))
+        delay = _MESSAGES["Duration"](seconds=seconds, nanos=rest.microseconds * 1000)
+        details["RetryInfo"] = {"retry_delay": delay}
+    packed = [
+        _MESSAGES["Any"](
+            type_url=f"type.googleapis.com/google.rpc.{name}",
+            value=_MESSAGES[name](**fields).SerializeToString(),
+        )
+        for name, fields in details.items()
+    ]
+    status = _MESSAGES["Status"](code=code, message=message, details=packed)
+    return DETAILS_KEY, status.SerializeToString()
+
+
 def _decode(serialized: bytes) -> ErrorDetails:
     details = ErrorDetails()
     for packed in _MESSAGES["Status"].FromString(serialized).details:
@@ -78,7 +107,7 @@ def _decode(serialized: bytes) -> ErrorDetails:
 
 
 def _error_info(info: _Message) -> _Fields:
-    if info.domain != _ERROR_DOMAIN:
+    if info.domain != ERROR_DOMAIN:
         return {}
     return {"reason": info.reason, "metadata": {entry.key: entry.value for entry in info.metadata}}
 

@@ -155,8 +155,8 @@ class ScriptedService(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg,unu
 
 
 def rpc_names() -> Iterator[str]:
-    """The name of every RPC of both services."""
-    return (method.name for method in METHODS.values())
+    """The name of every RPC of both services that has one answer."""
+    return (method.name for method in METHODS.values() if not method.client_streaming)
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

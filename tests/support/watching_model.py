@@ -120,7 +120,7 @@ def verified(number: int, token: str, valid_for: float | None = 1800) -> pb.Watc
 def failed(
     number: int,
     code: int = UNAUTHENTICATED,
-    reason: error_reason_pb2.ErrorReason = error_reason_pb2.ERROR_REASON_SESSION_ENDED,
+    reason: error_reason_pb2.ErrorReason.ValueType = error_reason_pb2.ERROR_REASON_SESSION_ENDED,
 ) -> pb.WatchTokensResponse:
     """A failure, by default of a session that is over."""
     failure = pb.CheckFailure(code=code, reason=reason, message="no")

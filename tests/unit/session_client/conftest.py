@@ -1,4 +1,4 @@
-"""A service whose answers the test writes, and both clients of it."""
+"""A service whose answers the test writes, both clients of it and both verifiers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from session_client import AsyncSessionClient
 
 from tests.support.clients import OpenClient, open_async_client, open_sync_client
 from tests.support.scripted_service import ScriptedService
+from tests.support.verifiers import OpenVerifier, open_async_verifier, open_threads_verifier
 
 
 @pytest.fixture(params=["async", "sync"])
 def open_client(request: pytest.FixtureRequest) -> OpenClient:
     """Opens a client, asynchronous and then synchronous; the arguments are the client's own."""
     return open_async_client if request.param == "async" else open_sync_client
+
+
+@pytest.fixture(params=["async", "threads"])
+def open_verifier(request: pytest.FixtureRequest) -> OpenVerifier:
+    """Opens a verifier, for asyncio and then for threads; the arguments are the verifier's own."""
+    return open_async_verifier if request.param == "async" else open_threads_verifier
 
 
 @pytest.fixture

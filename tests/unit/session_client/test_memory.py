@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import secrets
+import tracemalloc
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from google.protobuf.timestamp_pb2 import Timestamp
+from session_api.v1 import session_service_pb2 as pb
 from session_client import Identity
 from session_client._memory import Entry, Memory
+from session_client._watching import Watching
+
+from tests.support.watching_model import pong, verified
+
+if TYPE_CHECKING:
+    from session_client._watching import Outcome
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ANN = Identity("s1", "u1", "ann", (), NOON, NOON, NOON)
@@ -89,3 +102,45 @@ def test_clear() -> None:
 
     assert not memory.entries
     assert not memory._tokens
+
+
+def test_a_remembered_token_takes_a_kibibyte() -> None:
+    """Entry, identity, indexes and the copy of the token itself take at most 1,024 bytes, at any fill."""
+    core: Watching[Future[Outcome]] = Watching(
+        max_staleness=60.0, max_tokens=10_000, touch_interval=60.0, patience=1.0, new_answer=Future
+    )
+    core.opened(0.0)
+    core.heard(pong(core._last_id), 0.0)
+    tracemalloc.start()
+    try:
+        begin = tracemalloc.get_traced_memory()[0]
+        for number in range(1, 11_001):
+            core.ask(secrets.token_urlsafe(285), 0.0)  # as long as an HS256 token
+            core.heard(typical(core._last_id), 0.0)
+            while core.next_message():
+                pass
+            if number in {5_000, 10_000, 11_000}:
+                gc.collect()
+                used = tracemalloc.get_traced_memory()[0] - begin
+                assert used / len(core._entries) <= 1_024
+    finally:
+        tracemalloc.stop()
+
+
+def typical(number: int) -> pb.WatchTokensResponse:
+    """An accept as the service gives it, with ids of 22 characters and a name that is an address."""
+
+    def instant() -> Timestamp:
+        return Timestamp(
+            seconds=1_893_499_200 + secrets.randbelow(10_000), nanos=secrets.randbelow(10**6) * 1_000
+        )
+
+    message = verified(number, secrets.token_urlsafe(16), 1_700 + secrets.randbelow(1_000) / 7)
+    identity = message.verified.identity
+    identity.session_id = secrets.token_urlsafe(16)
+    identity.username = f"user{number:07}@example.com"
+    identity.roles.extend(["user", "editor"])
+    identity.token_expire_time.CopyFrom(instant())
+    identity.session_expire_time.CopyFrom(instant())
+    identity.last_active_time.CopyFrom(instant())
+    return pb.WatchTokensResponse.FromString(message.SerializeToString())

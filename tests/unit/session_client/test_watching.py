@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import secrets
-import tracemalloc
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from session_api.v1 import session_service_pb2 as pb
 from session_client._results import Identity
 from session_client._watching import MAX_FORGOTTEN, Question, Watching
@@ -362,41 +358,3 @@ def test_messages_of_a_newer_service_are_ignored() -> None:
     core.heard(failed(98), BEGIN)
 
     assert core.remembered("ann", BEGIN) is None
-
-
-def test_a_remembered_token_takes_a_kibibyte() -> None:
-    """Entry, identity, indexes and the copy of the token itself take at most 1,024 bytes, at any fill."""
-    core = opened(max_tokens=10_000, max_staleness=60.0)
-    tracemalloc.start()
-    try:
-        begin = tracemalloc.get_traced_memory()[0]
-        for number in range(1, 11_001):
-            question = asked(core, secrets.token_urlsafe(285), BEGIN)  # as long as an HS256 token
-            core.heard(typical(question.id), BEGIN)
-            list(unsent(core))
-            if number in {5_000, 10_000, 11_000}:
-                del question
-                gc.collect()
-                used = tracemalloc.get_traced_memory()[0] - begin
-                assert used / len(core._entries) <= 1_024
-    finally:
-        tracemalloc.stop()
-
-
-def typical(number: int) -> pb.WatchTokensResponse:
-    """An accept as the service gives it, with ids of 22 characters and a name that is an address."""
-
-    def instant() -> Timestamp:
-        return Timestamp(
-            seconds=1_893_499_200 + secrets.randbelow(10_000), nanos=secrets.randbelow(10**6) * 1_000
-        )
-
-    message = verified(number, secrets.token_urlsafe(16), 1_700 + secrets.randbelow(1_000) / 7)
-    identity = message.verified.identity
-    identity.session_id = secrets.token_urlsafe(16)
-    identity.username = f"user{number:07}@example.com"
-    identity.roles.extend(["user", "editor"])
-    identity.token_expire_time.CopyFrom(instant())
-    identity.session_expire_time.CopyFrom(instant())
-    identity.last_active_time.CopyFrom(instant())
-    return pb.WatchTokensResponse.FromString(message.SerializeToString())

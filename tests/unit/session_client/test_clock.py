@@ -1,0 +1,21 @@
+"""What freshness is measured by."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from session_client._clock import steady
+
+
+def test_it_goes_on() -> None:
+    """A later reading is not less."""
+    readings = [steady() for _ in range(1_000)]
+    assert readings == sorted(readings)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no such clock")
+def test_it_counts_time_asleep() -> None:
+    """It is the clock that does not stand still while the machine is suspended."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= steady() <= time.clock_gettime(time.CLOCK_BOOTTIME)
