@@ -51,6 +51,11 @@ class Tracking:
         self.count = 0
         self._watches: dict[bytes, _Watchers] = {}
 
+    @property
+    def left(self) -> int:
+        """How many more watches there may be."""
+        return self._limit - self.count
+
     async def begin(self, link: Link) -> None:
         """Have Redis track what is read over a new link.
 

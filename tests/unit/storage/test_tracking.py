@@ -147,7 +147,9 @@ async def test_beyond_the_limit_nothing_is_followed() -> None:
     first, second = followed(tracking, link), followed(tracking, link)
     assert first.feed is link
     assert second.feed is None
+    assert tracking.left == 0
     tracking.forget(first)
+    assert tracking.left == 1
     assert followed(tracking, link).feed is link
 
 
