@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.mark.parametrize(
     ("engine", "token_expire", "rounds"),
-    [(ENGINES[0], 1800, 6), (ENGINES[1], 1800, 6), (ENGINES[0], 1, 3)],
+    [(ENGINES[0], 1800, 4), (ENGINES[1], 1800, 4), (ENGINES[0], 1, 2)],
     ids=["grpc-aio", "envoy", "short-lived tokens"],
 )
 async def test_every_history_keeps_the_promise(
