@@ -12,9 +12,11 @@ from rich.console import Console
 
 from benchmarks.bench import Bench
 from benchmarks.calls import measure_calls
+from benchmarks.cheap_checks import measure_cheap_checks
 from benchmarks.envoy import measure_envoy
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadGenerator
+from benchmarks.remembering import measure_remembering
 from benchmarks.report import print_tables, write_json
 from benchmarks.scale import FULL, QUICK
 from benchmarks.sizes import measure_sizes
@@ -37,7 +39,14 @@ def main(quick: bool, output: Path) -> None:
             bench = Bench(
                 scale, Path(name), LoadGenerator(Path(name)), lambda what: click.echo(what, err=True)
             )
-            figures = [*chain(measure_calls(bench), measure_envoy(bench), measure_sizes(bench))]
+            measured = (
+                measure_calls(bench),
+                measure_envoy(bench),
+                measure_cheap_checks(bench),
+                measure_remembering(bench),
+                measure_sizes(bench),
+            )
+            figures = [*chain.from_iterable(measured)]
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
     write_json(figures, output)

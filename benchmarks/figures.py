@@ -18,7 +18,8 @@ class Figure:
         value: the median, where it was measured several times.
         lowest: the lowest of several; as ``value`` if it was measured once.
         highest: the highest of several, likewise.
-        must: what it must not exceed; ``None`` = it is only told.
+        must: what it must not exceed; ``None`` = there is no such bar.
+        least: what it must reach, likewise.
         note: what was measured.
     """
 
@@ -28,16 +29,26 @@ class Figure:
     highest: float
     must: float | None = None
     note: str = ""
+    least: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether it is within its bar, if it has one."""
-        return self.must is None or self.value <= self.must
+        """Whether it is within its bars, if it has any."""
+        return (self.must is None or self.value <= self.must) and (
+            self.least is None or self.value >= self.least
+        )
 
 
-def figure(name: str, values: Sequence[float], *, must: float | None = None, note: str = "") -> Figure:
+def figure(
+    name: str,
+    values: Sequence[float],
+    *,
+    must: float | None = None,
+    least: float | None = None,
+    note: str = "",
+) -> Figure:
     """A figure of what was measured once or several times."""
-    return Figure(name, median(values), min(values), max(values), must, note)
+    return Figure(name, median(values), min(values), max(values), must, note, least)
 
 
 def alternate(rounds: int, *runs: Callable[[], Result]) -> list[tuple[Result, ...]]:

@@ -117,6 +117,16 @@ def cpu_seconds(pid: int) -> float:
     return own + sum(cpu_seconds(int(child)) for child in children)
 
 
+def resident_bytes(pid: int) -> int:
+    """Memory that a process and its children have in use."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError as error:
+        raise BenchmarkError("memory is read from /proc: run the benchmarks on Linux") from error
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(int(child)) for child in children)
+
+
 @contextmanager
 def child(
     command: Sequence[str],

@@ -55,10 +55,11 @@ def print_tables(console: Console, figures: Sequence[Figure], *, judged: bool) -
 
 def _row(each: Figure, *, judged: bool) -> tuple[str, str, str]:
     spread = "" if each.lowest == each.highest else f"{_shown(each.lowest)} … {_shown(each.highest)}"
-    if each.must is None:
+    if each.must is None and each.least is None:
         return _shown(each.value), spread, "told"
     verdict = ("  [green]holds[/]" if each.holds else "  [red]missed[/]") if judged else ""
-    return _shown(each.value), spread, f"≤ {each.must:g}{verdict}"
+    bar = f"≥ {each.least:g}" if each.must is None else f"≤ {each.must:g}"
+    return _shown(each.value), spread, bar + verdict
 
 
 def _shown(value: float) -> str:
