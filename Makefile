@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run gateway test lint format proto breaking sync-client docs lock bench clean
+.PHONY: help install run gateway test histories lint format proto breaking sync-client docs lock bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ gateway: $(STAMP)  ## Serve, with a real Envoy as a gateway in front of a sample
 
 test: $(STAMP)  ## Run every test; pytest's arguments go into ARGS="-k login"
 	@$(BIN)/pytest $(ARGS)
+
+histories: $(STAMP)  ## Check tokens by the thousand while all breaks: ARGS="--count 5000 --seed 1"
+	@$(BIN)/python -m tests.chaos.histories $(ARGS)
 
 lint: $(STAMP)  ## Check style, types, import rules and protos
 	$(BIN)/ruff check .

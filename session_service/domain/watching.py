@@ -52,6 +52,10 @@ class WatchedState(NamedTuple):
 class SessionWatches(Protocol):
     """Reads sessions strictly, and tells of their changes from then on."""
 
+    @property
+    def left(self) -> int:
+        """How many more answers may be followed."""
+
     async def read(self, user_id: str, session_id: str, token_id: str, watch: Watch) -> WatchedState | None:
         """As ``SessionReader.read``; ``watch`` is told of any change of what was read, or lost sight of.
 

@@ -8,8 +8,8 @@ the engine. Around a method, from the outside in:
 2. ``answered``: every error becomes a status of ``rpc.status``; what is unforeseen is logged
    and answered with a fixed text, because gRPC would send the exception's own text;
 3. ``room``: calls beyond ``max_calls`` are turned away. Counted once the request is there, and
-   streams (a Watch of health may last for ever) in a quarter of their own, so that nobody takes all
-   the room by opening calls and saying nothing;
+   the streams of each method (a Watch of health may last for ever) in a quarter of their own, so that
+   nobody takes all the room by opening calls and saying nothing, and no stream that of another kind;
 4. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN; a message over
    its method's limit is RESOURCE_EXHAUSTED, where the engine has one limit for all methods.
 """
@@ -84,7 +84,8 @@ class Boundary:
     Args:
         engine: where methods are registered.
         observer: told of every call.
-        limits: unary calls in hand at once, a quarter of it for streams besides; sizes of messages.
+        limits: unary calls in hand at once, a quarter of it for each method's streams besides; sizes of
+            messages.
     """
 
     def __init__(self, engine: Engine, observer: CallObserver, limits: Limits) -> None:
@@ -92,7 +93,7 @@ class Boundary:
         self._observer = observer
         self._limits = limits
         self._calls = _Room(limits.max_concurrent_rpcs)
-        self._streams = _Room(max(1, limits.max_concurrent_rpcs // 4))
+        self._streams = max(1, limits.max_concurrent_rpcs // 4)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Ignored: generated code registers the same methods by name as well."""
@@ -126,11 +127,12 @@ class Boundary:
             if handler.request_streaming
             else grpc.unary_stream_rpc_method_handler
         )
+        room = _Room(self._streams)
         if inspect.isasyncgenfunction(behaviour):
-            return make(self._streamed(method, behaviour), read, write)
+            return make(self._streamed(method, behaviour, room), read, write)
         if handler.request_streaming:
             behaviour = _of_whole_messages(behaviour)
-        return make(self._answered(method, behaviour, self._streams), read, write)
+        return make(self._answered(method, behaviour, room), read, write)
 
     def _answered(self, method: str, behaviour: Behaviour, room: _Room) -> Behaviour:
         """A unary method, or a streaming one that writes to its context."""
@@ -159,9 +161,9 @@ class Boundary:
 
         return answer
 
-    def _streamed(self, method: str, behaviour: StreamBehaviour) -> StreamBehaviour:
+    def _streamed(self, method: str, behaviour: StreamBehaviour, room: _Room) -> StreamBehaviour:
         """A method that yields its responses."""
-        ended, room = self._observer.call_ended, self._streams
+        ended = self._observer.call_ended
 
         async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()

@@ -12,7 +12,7 @@ is followed may concern the answer, and so ends it.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.link import FailedReplies
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from session_service.domain.watching import Watch
     from session_service.storage.link import Command, Link
 
+    _Watchers: TypeAlias = tuple[Watch, ...] | set[Watch]
+
 TRACK: Final[Command] = ("CLIENT", "TRACKING", "ON", "OPTIN")
 CACHING: Final[Command] = ("CLIENT", "CACHING", "YES")
 """Before each command whose key is to be tracked."""
 
 MAX_WATCHES: Final = 262_144
 """Answers that are watched in one process, somewhat under 1 KB each; more are given but not watched."""
+
+# A tuple takes a fifth of a set's memory; but with many, each that comes or goes would copy all others.
+_FEW: Final = 8
 
 
 class Tracking:
@@ -44,7 +49,12 @@ class Tracking:
         self._limit = limit
         self._links: set[Link] = set()
         self.count = 0
-        self._watches: dict[bytes, tuple[Watch, ...]] = {}
+        self._watches: dict[bytes, _Watchers] = {}
+
+    @property
+    def left(self) -> int:
+        """How many more watches there may be."""
+        return self._limit - self.count
 
     async def begin(self, link: Link) -> None:
         """Have Redis track what is read over a new link.
@@ -68,7 +78,7 @@ class Tracking:
         self.count += 1
         watch.held = names
         for name in names:
-            self._watches[name] = (*self._watches.get(name, ()), watch)
+            self._watches[name] = _with(self._watches.get(name, ()), watch)
 
     def follow(self, watch: Watch, link: Link | None) -> None:
         """The answer is there, read over this link (``None``: over several); tell of changes from here on."""
@@ -84,7 +94,7 @@ class Tracking:
             return
         self.count -= 1
         for name in watch.held:
-            others = tuple(each for each in self._watches[name] if each is not watch)
+            others = _without(self._watches[name], watch)
             if others:
                 self._watches[name] = others
             else:
@@ -97,7 +107,7 @@ class Tracking:
             self._end(lambda watch: watch.feed in (link, None))
             return
         for key in keys:
-            for watch in self._watches.get(key, ()):
+            for watch in tuple(self._watches.get(key, ())):
                 self._tell(watch)
 
     def lost(self, link: Link) -> None:
@@ -126,3 +136,18 @@ class Tracking:
         self.forget(watch)
         if followed:
             watch.ended()
+
+
+def _with(watchers: _Watchers, watch: Watch) -> _Watchers:
+    if isinstance(watchers, set):
+        watchers.add(watch)
+        return watchers
+    more = (*watchers, watch)
+    return more if len(more) <= _FEW else set(more)
+
+
+def _without(watchers: _Watchers, watch: Watch) -> _Watchers:
+    if isinstance(watchers, set):
+        watchers.discard(watch)
+        return watchers
+    return tuple(each for each in watchers if each is not watch)

@@ -53,6 +53,11 @@ class RedisSessionWatches:
         live = live_state(owner, fields)
         return None if live is None else WatchedState(live, min(map(_seconds, lives)))
 
+    @property
+    def left(self) -> int:
+        """How many more answers may be followed."""
+        return self._tracking.left
+
     def forget(self, watch: Watch) -> None:
         """Tell it of nothing any more."""
         self._tracking.forget(watch)

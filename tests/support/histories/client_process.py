@@ -9,12 +9,14 @@ import os
 import signal
 import threading
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from tests.support.histories.calls import Call
 from tests.support.histories.client import CheckingClient
 from tests.support.histories.ways import all_ways
 from tests.support.tether import Tether
+
+Order: TypeAlias = tuple[Any, ...]
 
 _COLLECT_SECONDS = 30.0
 
@@ -35,16 +37,23 @@ class ClientProcess:
         self._process.start()
         theirs.close()
         self._tether: Tether | None = None
+        self._orders: list[Order] = []
+        self._news = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Wait until it checks."""
         await asyncio.to_thread(self._pipe.recv)
         self._tether = Tether(self.pid)
+        self._sending = asyncio.create_task(self._send())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End it."""
         self.resume()
+        self._order("end")
+        if self._sending is not None:
+            await self._sending
         self._pipe.close()
         await asyncio.to_thread(self._process.join)
         if self._tether is not None:
@@ -58,19 +67,19 @@ class ClientProcess:
 
     def watch(self, name: str, token: str) -> None:
         """Check a token, now and over and over."""
-        self._pipe.send(("watch", name, token))
+        self._order("watch", name, token)
 
     def hurry(self, name: str, moment: float | None = None) -> None:
         """Check the tokens below a name as soon as none may accept them that ended at a moment, or now."""
-        self._pipe.send(("hurry", name, moment))
+        self._order("hurry", name, moment)
 
     def forget(self, name: str) -> None:
         """Check the tokens below a name no more, but for what is to be checked in a hurry."""
-        self._pipe.send(("forget", name))
+        self._order("forget", name)
 
     def block(self, seconds: float) -> None:
         """Hold up its event loop, as code that does not await would."""
-        self._pipe.send(("block", seconds))
+        self._order("block", seconds)
 
     def pause(self) -> None:
         """Stop the process (SIGSTOP)."""
@@ -82,11 +91,24 @@ class ClientProcess:
 
     async def collect(self) -> list[Call]:
         """All checks since the last collection; the tokens are forgotten."""
-        self._pipe.send(("collect",))
+        self._order("collect")
         found = await asyncio.to_thread(self._pipe.poll, _COLLECT_SECONDS)
         assert found, "a checking client has not answered"
         calls: list[Call] = await asyncio.to_thread(self._pipe.recv)
         return calls
+
+    def _order(self, *order: Any) -> None:
+        self._orders.append(order)
+        self._news.set()
+
+    async def _send(self) -> None:
+        """Send orders, from a thread: a process that is stopped does not read, and the pipe fills."""
+        orders: list[Order] = []
+        while ("end",) not in orders:
+            await self._news.wait()
+            self._news.clear()
+            orders, self._orders = self._orders, []
+            await asyncio.to_thread(self._pipe.send, orders)
 
 
 def _run(pipe: Connection, name: str, address: str, seed: int) -> None:
@@ -98,14 +120,17 @@ def _run(pipe: Connection, name: str, address: str, seed: int) -> None:
 
 
 async def _serve(pipe: Connection, name: str, address: str, seed: int) -> None:
-    loop, orders = asyncio.get_running_loop(), asyncio.Queue[tuple[Any, ...]]()
+    loop, orders = asyncio.get_running_loop(), asyncio.Queue[Order]()
 
     def take() -> None:
         try:
-            orders.put_nowait(pipe.recv())
+            came = pipe.recv()
         except (EOFError, OSError):
+            came = [("end",)]
+        for order in came:
+            orders.put_nowait(order)
+        if ("end",) in came:
             loop.remove_reader(pipe.fileno())
-            orders.put_nowait(("end",))
 
     async with all_ways(address) as ways, CheckingClient(name, ways, seed) as client:
         loop.add_reader(pipe.fileno(), take)

@@ -111,7 +111,7 @@ class _History:
         # One that was not answered may be on its way for as long as it likes.
         at_last = inf if end.outcome is Outcome.UNKNOWN else end.ended
         begun = self._begun.get(session_of(name))
-        return _concerns(end, name) and (end.name == name or begun is None or begun.began < at_last)
+        return _concerns(end, name) and (end.name == name or begun is None or begun.began <= at_last)
 
     def _with_old_roles(self, check: Call) -> Violation | None:
         if check.version is None:

@@ -96,7 +96,7 @@ class World:
     async def ready(self) -> None:
         """Wait until sessions can be begun and checked over every connection."""
         for service in self.services:
-            await eventually_async(partial(_answers, service), timeout=_READY_SECONDS)
+            await eventually_async(partial(answers, service), timeout=_READY_SECONDS)
 
 
 @asynccontextmanager
@@ -178,7 +178,8 @@ async def store_of(server: RedisServer) -> AsyncIterator[Redis]:
         await store.aclose()
 
 
-async def _answers(service: ServiceClient) -> bool:
+async def answers(service: ServiceClient) -> bool:
+    """Whether a session can be begun, checked and ended."""
     try:
         opened = await service.open_session("probe")
         await service.verify(opened.access_token)

@@ -33,6 +33,7 @@ class Watches:
     """Keeps what was forgotten."""
 
     forgotten: list[Watch] = field(default_factory=list)
+    left: int = 0
 
     async def read(self, user_id: str, session_id: str, token_id: str, watch: Watch) -> WatchedState | None:
         """Not asked for here."""

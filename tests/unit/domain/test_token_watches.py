@@ -34,6 +34,11 @@ class Store:
         self.followed = True
         self.watched: set[Watch] = set()
         self.asked = 0
+        self.left = 1_000_000
+
+    async def check(self, _token: str) -> Identity:
+        """Answer, and follow nothing."""
+        return ADA
 
     async def watch(self, _token: str, watch: Watch) -> tuple[Identity, float]:
         """Answer, and follow the answer."""
@@ -156,6 +161,20 @@ async def test_changes_that_wait_together_leave_together(client: TokenWatches, s
     told = await client.told()
     assert isinstance(told, Invalidated)
     assert sorted(told.ids) == list(range(1000))
+
+
+async def test_nobody_has_more_watched_than_is_left_to_others(client: TokenWatches, store: Store) -> None:
+    """A client that watches as much as is left is answered unwatched, until it has forgotten something."""
+    for left, number in ((3, 1), (2, 2)):
+        store.left = left
+        await client.verify(number, "token")
+        assert await client.told() == Verified(number, ADA, VALID_FOR)
+    store.left = 2
+    await client.verify(3, "token")
+    assert await client.told() == Verified(3, ADA, None)
+    client.forget([1])
+    await client.verify(4, "token")
+    assert await client.told() == Verified(4, ADA, VALID_FOR)
 
 
 async def test_who_takes_nothing_is_asked_to_wait(client: TokenWatches, store: Store) -> None:

@@ -259,6 +259,22 @@ async def test_open_streams_leave_the_room_to_calls(channel: Any, observed: Obse
         each.cancel()
 
 
+@pytest.mark.parametrize(("full", "other"), [("chat", "tell"), ("tell", "chat")])
+async def test_streams_of_one_method_leave_the_room_to_another(channel: Any, full: str, other: str) -> None:
+    """Whoever opens every stream of one kind, such as WatchTokens, leaves those of health to balancers."""
+    opened = [channel.stream_stream(f"/t.T/{full}")() for _ in range(MAX_CALLS // 4)]
+    for each in opened:
+        await each.write(b"hello")
+        assert await each.read() == b"hello"
+    with fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"):
+        await channel.stream_stream(f"/t.T/{full}")().read()
+    last = channel.stream_stream(f"/t.T/{other}")()
+    await last.write(b"hello")
+    assert await last.read() == b"hello"
+    for each in (*opened, last):
+        each.cancel()
+
+
 async def test_more_calls_than_there_is_room_for_are_turned_away(channel: Any, observed: Observed) -> None:
     """Beyond the limit a call is OVERLOADED, and the observer hears so; an ended call makes room."""
     hanging = [channel.unary_unary("/t.T/hang")(b"") for _ in range(MAX_CALLS + 1)]

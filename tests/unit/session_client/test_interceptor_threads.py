@@ -118,10 +118,10 @@ def test_grpcs_own_health_service_can_be_guarded() -> None:
     with serving(SessionInterceptor(sessions.verify), _name, add=add) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         assert stub.Check(request, metadata=_bearer(token)).status == health_pb2.HealthCheckResponse.SERVING
-        watch = stub.Watch(request, metadata=_bearer(token), timeout=20)
+        watch = stub.Watch(request, metadata=_bearer(token), timeout=60)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         # The one thread is free, as it would be without the guard.
-        assert stub.Check(request, metadata=_bearer(token), timeout=20)
+        assert stub.Check(request, metadata=_bearer(token), timeout=10)
         watch.cancel()
         with fails(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"):
             next(stub.Watch(request, timeout=20))

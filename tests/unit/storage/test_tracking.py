@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -146,8 +147,26 @@ async def test_beyond_the_limit_nothing_is_followed() -> None:
     first, second = followed(tracking, link), followed(tracking, link)
     assert first.feed is link
     assert second.feed is None
+    assert tracking.left == 0
     tracking.forget(first)
+    assert tracking.left == 1
     assert followed(tracking, link).feed is link
+
+
+async def test_many_who_watch_one_session_hold_nobody_up() -> None:
+    """A client that asks about its one token for ever costs each time what it did the first time."""
+    tracking = Tracking()
+    link = await tracked(tracking)
+    began = time.process_time()
+    told, forgotten = ([followed(tracking, link) for _ in range(10_000)] for _ in range(2))
+    for watch in forgotten:
+        tracking.forget(watch)
+    tracking.invalidated(link, [SESSION])
+    # Where each copies all others it takes half a minute.
+    assert time.process_time() - began < 3
+    assert {watch.told for watch in told} == {1}
+    assert {watch.told for watch in forgotten} == {0}
+    assert tracking.count == 0
 
 
 async def test_everybody_has_caught_up_when_every_link_has_answered() -> None:
