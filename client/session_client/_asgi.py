@@ -35,13 +35,14 @@ class SessionMiddleware:
     ``"session_client.identity"``. A request that is refused is answered with 401 and ``WWW-Authenticate``,
     403 where a role is lacking (``require_role``), or 503 and ``Retry-After`` where nothing is known. A
     websocket is checked when it is opened, and refused in the same way, or closed with 1008 where the server
-    cannot say more.
+    cannot say more. Put what answers CORS outside of it: a preflight carries no token.
 
     Args:
         app: the application.
         verify: checks a token, such as ``verifier.verify`` of an ``AsyncTokenVerifier``.
         public: paths that need no token: ``/login``, or ``/static/*`` for all below ``/static/``.
-        cookie: name of the cookie that may carry the token; ``None`` = only the header may.
+        cookie: name of the cookie that may carry the token; ``None`` = only the header may. Set it with
+            ``HttpOnly``, ``Secure`` and ``SameSite``: without the last, pages of others act in a user's name.
 
     Raises:
         ValueError: a path or the cookie's name cannot be one.
@@ -77,28 +78,35 @@ class SessionMiddleware:
             with entered(identity):
                 await self._app({**scope, IDENTITY: identity}, receive, answer)
         except RoleRequired as error:
-            if answer.begun:
+            if answer.last in {"websocket.accept", "websocket.send"}:
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            elif answer.last:
                 raise
-            await _refuse(http_refusal(refusal_of(error)), scope, send)
+            else:
+                await _refuse(http_refusal(refusal_of(error)), scope, send)
 
 
 class _Answer:
-    """Passes on what the application sends, and knows whether that has begun."""
+    """Passes on what the application sends, and knows the type of the last event; empty before the first."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = False
+        self.last = ""
 
     async def __call__(self, event: Event) -> None:
-        self.begun = True
+        self.last = event["type"]
         await self._send(event)
 
 
 def _path(scope: Scope) -> str:
-    """The path as it was sent, escapes and all, where the server tells it."""
-    raw = scope.get("raw_path")
+    """The path that the application will look at; an empty one where another was sent.
+
+    It was sent with an escape then, or rewritten on the way: what was sent does not make public what is
+    asked for now, nor the other way round.
+    """
+    raw: bytes | None = scope.get("raw_path")
     path: str = scope["path"]
-    return path if raw is None else raw.partition(b"?")[0].decode("latin-1")
+    return path if raw is None or raw.partition(b"?")[0].decode("latin-1") == path else ""
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
@@ -115,4 +123,5 @@ async def _refuse(refusal: HttpRefusal, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    # Of an answer to HEAD the server drops the body.
     await send({"type": f"{kind}.body", "body": refusal.body})

@@ -66,6 +66,11 @@ def check_roles(identity: Identity, any_of: tuple[str, ...]) -> None:
         )
 
 
+def is_identified() -> bool:
+    """Whether this runs behind a guard that has let somebody in."""
+    return _CURRENT.get(None) is not None
+
+
 def enter(identity: Identity) -> None:
     """Make somebody the current one for the rest of this context; for contexts of one call only."""
     _CURRENT.set(identity)

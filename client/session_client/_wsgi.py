@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,26 +65,38 @@ class WsgiSessionMiddleware:
             token = self._credentials.token(*(_values(environ, name) for name in ("AUTHORIZATION", "COOKIE")))
             identity = confirmed(self._verify(token))
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody in
-            return _refuse(error, start_response)
+            return _refuse(error, environ, start_response)
         environ[IDENTITY] = identity
         within = context_of(identity)
         try:
-            return _Response(within.run(self._app, environ, start_response), within)
+            pieces = within.run(self._app, environ, start_response)
         except RoleRequired as error:
-            return _refuse(error, start_response)
+            return _refuse(error, environ, start_response)
+        # Those of a list are made already, and from its length some servers know the response's.
+        return pieces if isinstance(pieces, list) else _Response(pieces, within, environ, start_response)
 
 
 class _Response:
     """The pieces of a response, each made in the context of its request."""
 
-    def __init__(self, pieces: Iterable[bytes], within: Context) -> None:
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        within: Context,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> None:
         self._pieces = pieces
         self._within = within
+        self._refuse = partial(_refuse, environ=environ, start_response=start_response)
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = self._within.run(iter, self._pieces)
-        while (piece := self._within.run(next, pieces, _END)) is not _END:
-            yield piece  # type: ignore[misc]  # not the end
+        try:
+            pieces = self._within.run(iter, self._pieces)
+            while (piece := self._within.run(next, pieces, _END)) is not _END:
+                yield piece  # type: ignore[misc]  # not the end
+        except RoleRequired as error:
+            yield from self._refuse(error)
 
     def close(self) -> None:
         """Close the application's own, as a server must (PEP 3333)."""
@@ -92,14 +106,14 @@ class _Response:
 
 
 def _path(environ: WSGIEnvironment) -> str:
-    # WSGI decodes paths: what is spelled with an escape cannot be told apart here, but servers give what
-    # was sent besides, and where one does, that counts.
-    sent: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-    if sent is not None and sent.startswith("/"):
-        return sent.partition("?")[0]
-    prefix: str = environ.get("SCRIPT_NAME", "")
-    path: str = environ.get("PATH_INFO", "")
-    return prefix + path
+    """The path that the application will look at; an empty one where another was sent.
+
+    WSGI decodes paths, but many servers tell besides what was sent. Where that is another, it had an escape
+    or was rewritten on the way: what was sent does not make public what is asked for now.
+    """
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    sent: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or path
+    return path if sent.partition("?")[0] == path else ""
 
 
 def _values(environ: WSGIEnvironment, name: str) -> list[str]:
@@ -107,8 +121,9 @@ def _values(environ: WSGIEnvironment, name: str) -> list[str]:
     return [] if value is None else [value]
 
 
-def _refuse(error: Exception, start_response: StartResponse) -> Iterable[bytes]:
+def _refuse(error: Exception, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Tell why; raises the error where part of another response is sent already (PEP 3333)."""
     refusal = http_refusal(refusal_of(error))
     status = HTTPStatus(refusal.status)
-    start_response(f"{status.value} {status.phrase}", list(refusal.headers))
-    return [refusal.body]
+    start_response(f"{status.value} {status.phrase}", list(refusal.headers), sys.exc_info())
+    return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else refusal.body]

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from session_client._current import current_identity, require_role
+from session_client._current import current_identity, is_identified, require_role
 from session_client._results import Identity
 
 __all__ = ["CurrentIdentity", "requires_role"]
@@ -38,11 +38,17 @@ CurrentIdentity = Annotated[Identity, Depends(_identity)]
 def requires_role(*any_of: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
     """A dependency that lets only users with one of these roles pass; others get 403.
 
+    For ``dependencies=[…]`` or ``Annotated[Identity, …]``. By itself it checks nothing: within a handler
+    it is ``require_role`` that does.
+
     Raises:
         ValueError: no role was named.
+        RuntimeError: called while a request is answered, where it would check nothing.
     """
     if not any_of:
         raise ValueError("name at least one role")
+    if is_identified():
+        raise RuntimeError("requires_role belongs among a route's dependencies; here, call require_role")
 
     async def check() -> Identity:
         return require_role(*any_of)

@@ -84,7 +84,10 @@ class FakeSessions:
         refuse_at_sight(access_token)
         if self._away:
             raise ServiceUnavailable(
-                "the fake service is away", code="UNAVAILABLE", reason="STORE_UNAVAILABLE"
+                "the session store is not available; nothing is known about the session",
+                retry_after=timedelta(seconds=1),
+                code="UNAVAILABLE",
+                reason="STORE_UNAVAILABLE",
             )
         identity = self._identities.get(access_token)
         if identity is None:

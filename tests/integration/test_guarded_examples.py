@@ -28,6 +28,7 @@ REFUSED = {
     grpc.StatusCode.PERMISSION_DENIED: "403",
     grpc.StatusCode.UNAVAILABLE: "503",
 }
+PASSWORD = "correct horse battery staple"
 PATHS = {"WhoAmI": "/me", "Secret": "/secret"}
 
 
@@ -35,6 +36,8 @@ PATHS = {"WhoAmI": "/me", "Secret": "/secret"}
 def service() -> Iterator[ServiceProcess]:
     """A service as `make run` starts it."""
     with ServiceProcess(dev=True) as running:
+        added = running.run("user", "add", "boss", "--role", "admin", "--password-stdin", text=PASSWORD)
+        assert added.returncode == 0, added.stderr
         yield running
 
 
@@ -99,7 +102,7 @@ def by_http(address: str) -> Ask:
 def test_only_who_is_logged_in_and_may_gets_in(
     service: ServiceProcess, name: str, asking: Callable[[str], Ask]
 ) -> None:
-    """No token: 401; the user's: the name; without the role: 403; after the logout: 401 within the bound."""
+    """No token: 401; the user's: the name; without the role: 403, with it: in; logged out: 401 soon."""
     values = service.development_values()
     with SessionClient(values["SESSION_ADDRESS"]) as sessions, example(name, service) as address:
         token = sessions.login(values["SESSION_DEMO_USERNAME"], values["SESSION_DEMO_PASSWORD"]).access_token
@@ -108,5 +111,6 @@ def test_only_who_is_logged_in_and_may_gets_in(
         assert ask("WhoAmI", f"{token}x") == "401"
         assert ask("WhoAmI", token) == "demo"
         assert ask("Secret", token) == "403"
+        assert ask("Secret", sessions.login("boss", PASSWORD).access_token) == "42"
         sessions.logout(token)
         eventually(lambda: ask("WhoAmI", token) == "401")

@@ -1,15 +1,14 @@
-"""The ASGI guard and the FastAPI dependencies."""
+"""The ASGI guard."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from session_client import NoIdentity, SessionMiddleware, current_identity, require_role
-from session_client.fastapi import CurrentIdentity, requires_role
 from session_client.testing import FakeSessions
 
 APPLICATION = "session_client.identity"
@@ -120,8 +119,24 @@ async def test_no_other_spelling_is_public(sessions: FakeSessions, path: str) ->
     async def send(event: Any) -> None:
         sent.append(event)
 
-    scope = {"type": "http", "path": path, "raw_path": path.encode(), "headers": [], "method": "GET"}
+    # As servers make it: the path decoded, and what was sent.
+    scope = {"type": "http", "path": unquote(path), "raw_path": path.encode(), "headers": [], "method": "GET"}
     await app(scope, None, send)
+    assert sent[0]["status"] == 401
+
+
+@pytest.mark.parametrize(("path", "sent_path"), [("/admin", b"/open"), ("/open", b"/admin")])
+async def test_a_path_that_was_rewritten_is_not_public(
+    sessions: FakeSessions, path: str, sent_path: bytes
+) -> None:
+    """Where something in front changed the path, neither the one nor the other makes it public."""
+    app: Any = SessionMiddleware(application, sessions.averify, public=["/open"])
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    await app({"type": "http", "path": path, "raw_path": sent_path, "headers": []}, None, send)
     assert sent[0]["status"] == 401
 
 
@@ -150,6 +165,86 @@ async def test_websockets_are_checked_before_they_are_accepted(
     assert sent[0]["type"] == kind
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], ["websocket.http.response.start", "websocket.http.response.body"]),
+        (["websocket.accept"], ["websocket.accept", "websocket.close"]),
+        (["websocket.accept", "websocket.send"], ["websocket.accept", "websocket.send", "websocket.close"]),
+    ],
+    ids=len,
+)
+async def test_a_websocket_that_lacks_a_role_is_told_so_at_any_time(
+    sessions: FakeSessions, before: list[str], after: list[str]
+) -> None:
+    """Refused before it is accepted, closed with 1008 after."""
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for kind in before:
+            await send({"type": kind})
+        require_role("admin")
+
+    scope = {
+        "type": "websocket",
+        "path": "/",
+        "headers": [(b"authorization", f"Bearer {sessions.log_in()}".encode())],
+        "extensions": {"websocket.http.response": {}},
+    }
+    guarded: Any = SessionMiddleware(app, sessions.averify)
+    await guarded(scope, None, send)
+    assert [event["type"] for event in sent] == after
+    assert sent[-1].get("code", 1008) == 1008
+
+
+async def test_a_scope_of_another_type_is_nobodys(sessions: FakeSessions) -> None:
+    """What the guard does not know it does not let through."""
+    guarded: Any = SessionMiddleware(application, sessions.averify)
+    with pytest.raises(KeyError):
+        await guarded({"type": "mail"}, None, None)
+
+
+async def test_an_application_that_fails_leaves_nobody_behind(sessions: FakeSessions) -> None:
+    """Neither in the server's task nor for the next request, and its exception is its own."""
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise OSError(current_identity().username)
+
+    guarded: Any = SessionMiddleware(app, sessions.averify)
+    headers = [(b"authorization", f"Bearer {sessions.log_in('ann')}".encode())]
+    with pytest.raises(OSError, match="ann"):
+        await guarded({"type": "http", "path": "/", "headers": headers}, None, None)
+    with pytest.raises(NoIdentity):
+        current_identity()
+
+
+async def test_a_caller_who_leaves_ends_his_check() -> None:
+    """A check that is cancelled is no answer, and the application sees nothing of the request."""
+    begun = asyncio.Event()
+
+    async def verify(_token: str) -> Any:
+        begun.set()
+        await asyncio.get_running_loop().create_future()  # which never comes
+
+    guarded: Any = SessionMiddleware(application, verify)
+    scope = {"type": "http", "path": "/", "headers": [(b"authorization", b"Bearer abc")]}
+    asking = asyncio.ensure_future(guarded(scope, None, None))
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_a_synchronous_verifier_lets_nobody_in(sessions: FakeSessions) -> None:
+    """A mistake in the wiring is a 503, and not a yes."""
+    app: Any = SessionMiddleware(application, sessions.verify)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as asking:
+        assert (await asking.get("/", headers=bearer(sessions.log_in()))).status_code == 503
+
+
 async def test_lifespan_passes_through(sessions: FakeSessions) -> None:
     """It is nobody's request."""
     seen: list[str] = []
@@ -160,22 +255,3 @@ async def test_lifespan_passes_through(sessions: FakeSessions) -> None:
     guarded: Any = SessionMiddleware(app, sessions.averify)
     await guarded({"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
-
-
-async def test_fastapi_handlers_learn_who_asks(sessions: FakeSessions) -> None:
-    """By a parameter; and a dependency demands a role."""
-    app = FastAPI()
-    app.add_middleware(SessionMiddleware, verify=sessions.averify)
-
-    async def me(identity: CurrentIdentity) -> str:
-        return identity.username
-
-    app.get("/me")(me)
-    app.get("/admin", dependencies=[requires_role("admin", "root")])(me)
-    transport: Any = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as asking:
-        user, admin = bearer(sessions.log_in("ann")), bearer(sessions.log_in("bob", roles=["admin"]))
-        assert (await asking.get("/me")).status_code == 401
-        assert (await asking.get("/me", headers=user)).json() == "ann"
-        assert (await asking.get("/admin", headers=user)).status_code == 403
-        assert (await asking.get("/admin", headers=admin)).json() == "bob"

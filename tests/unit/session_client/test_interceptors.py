@@ -117,13 +117,13 @@ def sessions() -> FakeSessions:
     return FakeSessions()
 
 
-@pytest.fixture(params=["aio", "threads"])
+@pytest.fixture(params=["aio", "aio-functions", "threads"])
 async def channel(request: pytest.FixtureRequest, sessions: FakeSessions) -> AsyncIterator[Any]:
-    """A channel to a guarded server of either runtime."""
-    if request.param == "aio":
+    """A channel to a guarded server of either runtime; ``grpc.aio`` runs plain functions too, in threads."""
+    if request.param != "threads":
         guard: Any = AsyncSessionInterceptor(sessions.averify, public=PUBLIC, roles=ROLES)
-        server: Any = grpc.aio.server(interceptors=[guard])
-        server.add_generic_rpc_handlers(_handlers(AsyncMethods()))
+        server: Any = grpc.aio.server(ThreadPoolExecutor(8), interceptors=[guard])
+        server.add_generic_rpc_handlers(_handlers(AsyncMethods() if request.param == "aio" else Methods()))
         port = server.add_insecure_port(f"{LOOPBACK}:0")
         await server.start()
     else:
@@ -135,7 +135,7 @@ async def channel(request: pytest.FixtureRequest, sessions: FakeSessions) -> Asy
     async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
         yield channel
     stopped = server.stop(None)
-    if request.param == "aio":
+    if request.param != "threads":
         await stopped
 
 

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as official
 from google.rpc import status_pb2
 from session_client import FieldViolation
-from session_client._rich_status import DETAILS_KEY, ErrorDetails, error_details
+from session_client._rich_status import DETAILS_KEY, ErrorDetails, details_trailer, error_details
 
 from tests.support.house_rules import ROOT
 
@@ -60,6 +60,26 @@ def test_all_details() -> None:
         retry_after=timedelta(seconds=3.25),
         violations=(FieldViolation("device.name", "too long"),),
     )
+
+
+def test_what_is_written_is_google_rpc() -> None:
+    """The official messages read the same out of a trailer as was put into it."""
+    key, value = details_trailer(14, "later", "STORE_UNAVAILABLE", {"a": "1"}, timedelta(seconds=3.25))
+    status = status_pb2.Status.FromString(value)
+    info, retry = official.ErrorInfo(), official.RetryInfo()
+
+    assert (key, status.code, status.message) == (DETAILS_KEY, 14, "later")
+    assert [status.details[0].Unpack(info), status.details[1].Unpack(retry)] == [True, True]
+    assert info == official.ErrorInfo(reason="STORE_UNAVAILABLE", domain="session.v1", metadata={"a": "1"})
+    assert retry.retry_delay == Duration(seconds=3, nanos=250_000_000)
+
+
+def test_no_time_is_written_where_waiting_does_not_help() -> None:
+    """And the client reads back what it wrote."""
+    trailer = details_trailer(16, "no", "SESSION_ENDED", {}, None)
+
+    assert len(status_pb2.Status.FromString(trailer[1]).details) == 1
+    assert error_details([trailer]) == ErrorDetails("SESSION_ENDED")
 
 
 def test_details_of_other_kinds_are_passed_over() -> None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from session_client import ServiceUnavailable, SessionEnded, TokenExpired, TokenInvalid, TokenMissing
+from session_client import (
+    AsyncSessionClient,
+    ServiceUnavailable,
+    SessionClientError,
+    SessionEnded,
+    TokenExpired,
+    TokenInvalid,
+    TokenMissing,
+)
 from session_client.testing import FakeSessions
+
+from session_service.domain import errors
+from tests.support.scripted_service import ScriptedService
 
 
 async def test_it_answers_as_a_verifier_does() -> None:
@@ -41,6 +52,38 @@ async def test_it_raises_what_a_verifier_does() -> None:
     sessions.come_back()
     with pytest.raises(SessionEnded):
         sessions.verify(ended)
+
+
+@pytest.mark.parametrize("state", ["unknown", "expired", "ended", "away"])
+async def test_its_exceptions_are_the_real_ones(
+    client: AsyncSessionClient, service: ScriptedService, state: str
+) -> None:
+    """In class, code, reason, text and all else, what a client raises when the service says so."""
+    sessions, answer = _in_state(state)
+    service.script("VerifyToken", answer)
+    with pytest.raises(SessionClientError) as real:
+        await client.verify_token("token-1-of-a-test")
+    with pytest.raises(SessionClientError) as fake:
+        sessions.verify("token-1-of-a-test")
+
+    assert type(fake.value) is type(real.value)
+    assert vars(fake.value) == vars(real.value)
+    assert str(fake.value) == str(real.value)
+
+
+def _in_state(state: str) -> tuple[FakeSessions, errors.SessionServiceError]:
+    sessions = FakeSessions()
+    match state:
+        case "unknown":
+            return sessions, errors.TokenInvalid()
+        case "expired":
+            sessions.expire(sessions.log_in())
+            return sessions, errors.TokenExpired()
+        case "ended":
+            sessions.log_out(sessions.log_in())
+            return sessions, errors.SessionEnded()
+    sessions.go_away()
+    return sessions, errors.StoreUnavailable()
 
 
 def test_tokens_expire_by_themselves() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO, StringIO
 from typing import Any
+from wsgiref.handlers import SimpleHandler
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -98,4 +100,93 @@ def test_public_paths_ask_nobody(sessions: FakeSessions) -> None:
     """They know nobody, whatever the environment of the server before says."""
     sessions.go_away()
     assert ask(sessions, "/open")[2] == b"nobody"
-    assert ask(sessions, "/open", RAW_URI="/%6fpen")[0] == "401 Unauthorized"
+    assert ask(sessions, "/open", RAW_URI="/open?a=b")[2] == b"nobody"
+
+
+@pytest.mark.parametrize("name", ["RAW_URI", "REQUEST_URI"])
+@pytest.mark.parametrize(("path", "sent"), [("/open", "/%6fpen"), ("/admin", "/open"), ("/open", "/admin")])
+def test_a_path_that_was_sent_otherwise_is_not_public(
+    sessions: FakeSessions, name: str, path: str, sent: str
+) -> None:
+    """With an escape, or rewritten on the way: neither the one nor the other makes it public."""
+    assert ask(sessions, path, **{name: sent})[0] == "401 Unauthorized"
+
+
+def _late(environ: Any, start_response: Any) -> Iterator[bytes]:
+    """A generator: nothing of it runs before its first piece is asked for; `/later` gives one first."""
+    start_response("200 OK", [("content-type", "text/plain")])
+    if environ["PATH_INFO"] == "/later":
+        yield b"some"
+    require_role("admin")
+    yield b"never"
+
+
+def _served(sessions: FakeSessions, path: str, app: Any, method: str = "GET", token: str = "") -> list[Any]:
+    """What a real server makes of it: one of the standard library, on files in place of a socket."""
+    token = token or sessions.log_in("ann")
+    environ = {"REQUEST_METHOD": method, "HTTP_AUTHORIZATION": f"Bearer {token}", "PATH_INFO": path}
+    setup_testing_defaults(environ)
+    out, err = BytesIO(), StringIO()
+    SimpleHandler(BytesIO(), out, err, environ).run(WsgiSessionMiddleware(app, sessions.verify))
+    head, _, body = out.getvalue().partition(b"\r\n\r\n")
+    return [head.decode().lower().split("\r\n"), body, err.getvalue()]
+
+
+def test_a_role_may_be_asked_for_while_the_response_is_made(sessions: FakeSessions) -> None:
+    """As long as nothing of it was sent it becomes a 403; after that it is the server's affair (PEP 3333)."""
+    head, body, errors = _served(sessions, "/", _late)
+    assert head[0].endswith("403 forbidden")
+    assert (b"ROLE_REQUIRED" in body, b"never" in body, errors) == (True, False, "")
+
+    _, body, errors = _served(sessions, "/later", _late)
+    assert body == b"some"
+    assert "RoleRequired" in errors
+
+
+def test_the_answer_to_head_has_no_body(sessions: FakeSessions) -> None:
+    """But the length of what GET would get."""
+    head, body, _ = _served(sessions, "/", application, method="HEAD", token="forged")
+    assert head[0].endswith("401 unauthorized")
+    assert body == b""
+    assert "content-length: 0" not in head
+
+
+def test_a_ready_response_stays_as_it_is(sessions: FakeSessions) -> None:
+    """A server knows its length without being told."""
+
+    def app(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [current_identity().username.encode()]
+
+    head, body, _ = _served(sessions, "/", app)
+    assert "content-length: 3" in head
+    assert body == b"ann"
+
+
+def test_an_application_that_fails_leaves_nobody_behind(sessions: FakeSessions) -> None:
+    """For the next request on the same thread, and its exception is its own."""
+
+    def app(_environ: Any, _start_response: Any) -> list[bytes]:
+        raise OSError(current_identity().username)
+
+    _, _, errors = _served(sessions, "/", app)
+    assert "OSError: ann" in errors
+    with pytest.raises(NoIdentity):
+        current_identity()
+
+
+@pytest.mark.parametrize("answer", [None, True, OSError("secret")], ids=repr)
+def test_whatever_a_verifier_does_lets_nobody_in(answer: object) -> None:
+    """503, and its text goes nowhere."""
+
+    def verify(_token: str) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    told: list[str] = []
+    environ: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer abc"}
+    setup_testing_defaults(environ)
+    body = WsgiSessionMiddleware(application, verify)(environ, lambda status, *_: told.append(status))  # type: ignore[arg-type]
+    assert told == ["503 Service Unavailable"]
+    assert b"secret" not in b"".join(body)
