@@ -59,6 +59,7 @@ class TokenCheck:
         self._clock = clock
         self._steady = steady
         self._touching: set[str] = set()
+        self._one_batch = asyncio.Lock()
 
     async def check(self, token: str, max_staleness: float = 0.0) -> Identity:
         """Accept a token or raise; the one place where a token becomes an identity (I1).
@@ -97,7 +98,9 @@ class TokenCheck:
         Returns:
             For each token, in order, what ``check`` returns or raises.
         """
-        claims = await self._claims_of_all(tokens)
+        # A batch comes as one call and is the work of 256: were many at it at once, single checks would wait.
+        async with self._one_batch:
+            claims = await self._claims_of_all(tokens)
         good = [each for each in claims if isinstance(each, AccessClaims)]
         states = await self._reader.read_all(good) if good else []
         answers = [self._outcome(each, state) for each, state in zip(good, states, strict=True)]

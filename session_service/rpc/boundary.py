@@ -9,7 +9,8 @@ the engine. Around a method, from the outside in:
    and answered with a fixed text, because gRPC would send the exception's own text;
 3. ``room``: calls beyond ``max_calls`` are turned away. Counted once the request is there, and
    the streams of each method (a Watch of health may last for ever) in a quarter of their own, so that
-   nobody takes all the room by opening calls and saying nothing, and no stream that of another kind;
+   nobody takes all the room by opening calls and saying nothing, and no stream that of another kind.
+   Calls of a method whose requests may be larger, each as much work as hundreds, likewise;
 4. the deserialiser: bytes that are no message are INVALID_ARGUMENT, not gRPC's UNKNOWN; a message over
    its method's limit is RESOURCE_EXHAUSTED, where the engine has one limit for all methods.
 """
@@ -26,7 +27,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
-from session_service.rpc.engines.limits import Limits
+from session_service.rpc.engines.limits import LARGER_REQUESTS, Limits
 from session_service.rpc.engines.refusals import TooLargeError
 from session_service.rpc.status import status_of
 
@@ -93,7 +94,7 @@ class Boundary:
         self._observer = observer
         self._limits = limits
         self._calls = _Room(limits.max_concurrent_rpcs)
-        self._streams = max(1, limits.max_concurrent_rpcs // 4)
+        self._quarter = max(1, limits.max_concurrent_rpcs // 4)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Ignored: generated code registers the same methods by name as well."""
@@ -119,7 +120,8 @@ class Boundary:
         read, write = safe_deserializer(handler.request_deserializer, limit), handler.response_serializer
         behaviour: Any = handler.unary_unary
         if not handler.response_streaming and not handler.request_streaming:
-            unary = self._answered(method, behaviour, self._calls)
+            room = _Room(self._quarter) if method in LARGER_REQUESTS else self._calls
+            unary = self._answered(method, behaviour, room)
             return grpc.unary_unary_rpc_method_handler(unary, read, write)
         behaviour = handler.stream_stream or handler.unary_stream
         make = (
@@ -127,7 +129,7 @@ class Boundary:
             if handler.request_streaming
             else grpc.unary_stream_rpc_method_handler
         )
-        room = _Room(self._streams)
+        room = _Room(self._quarter)
         if inspect.isasyncgenfunction(behaviour):
             return make(self._streamed(method, behaviour, room), read, write)
         if handler.request_streaming:

@@ -146,6 +146,28 @@ async def test_others_have_their_turn_between_signatures() -> None:
     assert turns >= 8
 
 
+async def test_many_batches_take_turns_with_each_other_and_not_with_single_checks() -> None:
+    """However many batches have come, a single check waits for a part of one of them, not of each."""
+    check, verified = _check(Store()), 0
+
+    class Counted(str):
+        """A token that notes when its signature is looked at."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            nonlocal verified
+            verified += 1
+            return super().__hash__()
+
+    batches = [asyncio.create_task(check.check_all([Counted("a")] * 256)) for _ in range(50)]
+    await asyncio.sleep(0)
+    before = verified
+    await asyncio.sleep(0)
+    assert 0 < verified - before <= 32
+    assert all(len(answers) == 256 for answers in await asyncio.gather(*batches))
+
+
 async def test_activity_is_noted_once_for_each_session_a_few_at_a_time() -> None:
     """Of those for whom it is due each is touched, whatever the number of its tokens, at most 8 at once."""
     idle = [f"idle {number}" for number in range(50)]

@@ -63,6 +63,10 @@ class Service:
         await asyncio.Event().wait()
         return b""
 
+    async def batch(self, request: bytes, context: Any) -> bytes:
+        """Answer, or never."""
+        return await (self.hang if request == b"hang" else self.echo)(request, context)
+
     async def count(self, request: bytes, _: Any) -> AsyncIterator[bytes]:
         """Answer twice, then fail if asked to."""
         yield b"1"
@@ -116,7 +120,7 @@ async def channel(observed: Observed, methods: Service) -> AsyncIterator[grpc.ai
     boundary = Boundary(server, observed, LIMITS)
     boundary.add_registered_method_handlers("t.T", handlers)
     boundary.add_registered_method_handlers(
-        BATCH.split("/")[1], {"BatchVerifyTokens": grpc.unary_unary_rpc_method_handler(methods.echo)}
+        BATCH.split("/")[1], {"BatchVerifyTokens": grpc.unary_unary_rpc_method_handler(methods.batch)}
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -283,6 +287,16 @@ async def test_more_calls_than_there_is_room_for_are_turned_away(channel: Any, o
         each.cancel()
     await eventually_async(lambda: observed.calls.count(("/t.T/hang", "CANCELLED")) == MAX_CALLS)
     assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
+
+
+async def test_batches_leave_the_room_to_single_calls(channel: Any, observed: Observed) -> None:
+    """As each is as much work as hundreds, those beyond a quarter of the calls are turned away."""
+    hanging = [channel.unary_unary(BATCH)(b"hang") for _ in range(MAX_CALLS // 4 + 1)]
+    await eventually_async(lambda: observed.calls == [(BATCH, "OVERLOADED")])
+    calls = [channel.unary_unary("/t.T/hang")(b"") for _ in range(MAX_CALLS - 1)]
+    assert await channel.unary_unary("/t.T/echo")(b"hello") == b"hello"
+    for each in (*hanging, *calls):
+        each.cancel()
 
 
 async def test_methods_cost_nothing_while_others_are_called(channel: Any) -> None:
