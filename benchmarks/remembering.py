@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from session_api.v1 import session_service_pb2 as pb
+from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 from session_client import SessionClient
 
 from benchmarks.bench import Bench, Store
@@ -19,8 +21,6 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Figure, figure
 from benchmarks.population import create_sessions
 from benchmarks.processes import SERVICE, Server, cpu_seconds, resident_bytes, server
-from session_api.v1 import session_service_pb2 as pb
-from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 from session_service.config.sections import Engine
 
 _BATCH: Final = 256
@@ -44,13 +44,15 @@ def measure_remembering(bench: Bench) -> Iterator[Figure]:
 def _client(bench: Bench, store: Store, service: Server) -> Iterator[Figure]:
     """The client's side, which no engine changes."""
     bench.say("hits of the client's verifiers, and jwt.decode")
-    with _process("hits", service, _tokens(bench, store, bench.scale.tokens)) as child:
+    with _process("hits", service, _tokens(store, bench.scale.tokens)) as child:
         found = child.hear()
     yield figure("sdk_hit_per_s", found["per_s"], least=1_000_000, note="checks from memory, one core")
     yield figure("sdk_hit_awaited_per_s", found["awaited_per_s"], least=500_000, note="the same, awaited")
-    yield figure("sdk_hit_over_jwt", found["over_jwt"], least=30, note="jwt.decode HS256 ÷ a check from memory")
+    yield figure(
+        "sdk_hit_over_jwt", found["over_jwt"], least=30, note="jwt.decode HS256 ÷ a check from memory"
+    )
     bench.say("memory of a remembered token")
-    with _process("memory", service, _tokens(bench, store, bench.scale.tokens)) as child:
+    with _process("memory", service, _tokens(store, bench.scale.tokens)) as child:
         yield figure("watched_bytes_sdk", [child.hear()], must=1_024, note="memory of a token in the client")
 
 
@@ -60,7 +62,7 @@ def _lags(bench: Bench, store: Store, service: Server, prefix: str) -> Iterator[
         bench.say(f"revocations told to a client{', beside 2,000 checks a second' if busy else ''}")
         with ExitStack() as stack:
             if busy:
-                others = _tokens(bench, store, bench.scale.tokens // 10)
+                others = _tokens(store, bench.scale.tokens // 10)
                 stack.enter_context(_process("checks", service, others)).hear()
             found = _lags_of(bench, store, service)
         for part, bar, place in (("p50", bars[0], 0.5), ("p99", bars[1], 0.99)):
@@ -73,7 +75,7 @@ def _lags(bench: Bench, store: Store, service: Server, prefix: str) -> Iterator[
 
 
 def _lags_of(bench: Bench, store: Store, service: Server) -> list[float]:
-    tokens = _tokens(bench, store, bench.scale.tokens // 10)
+    tokens = _tokens(store, bench.scale.tokens // 10)
     acknowledged = []
     with _process("lag", service, tokens) as child, SessionClient(service.address) as client:
         child.hear()
@@ -90,7 +92,7 @@ def _lags_of(bench: Bench, store: Store, service: Server) -> list[float]:
 
 def _server(bench: Bench, store: Store, service: Server, prefix: str) -> Iterator[Figure]:
     bench.say("idle verifiers")
-    with _process("idle", service, _tokens(bench, store, 200)) as child:
+    with _process("idle", service, _tokens(store, 200)) as child:
         child.hear()
         time.sleep(1.0)  # what connecting leaves to be done
         before = cpu_seconds(service.pid)
@@ -99,7 +101,7 @@ def _server(bench: Bench, store: Store, service: Server, prefix: str) -> Iterato
         child.tell()
     yield figure(f"{prefix}idle_watchers_cpu", [share], must=0.05, note="share of a core, 200 idle verifiers")
     bench.say("memory of a watched token")
-    with _process("watch", service, _tokens(bench, store, 2 * bench.scale.tokens)) as child:
+    with _process("watch", service, _tokens(store, 2 * bench.scale.tokens)) as child:
         child.hear()
         before_bytes = resident_bytes(service.pid)
         child.tell()
@@ -107,7 +109,10 @@ def _server(bench: Bench, store: Store, service: Server, prefix: str) -> Iterato
         grown = resident_bytes(service.pid) - before_bytes
         child.tell()
     yield figure(
-        f"{prefix}watched_bytes_server", [grown / watched], must=1_024, note="growth of the server per watched token"
+        f"{prefix}watched_bytes_server",
+        [grown / watched],
+        must=1_024,
+        note="growth of the server per token",
     )
     bench.say("BatchVerifyTokens")
     yield figure(
@@ -119,7 +124,7 @@ def _server(bench: Bench, store: Store, service: Server, prefix: str) -> Iterato
 
 
 def _batches(bench: Bench, store: Store, service: Server) -> list[float]:
-    tokens = _tokens(bench, store, 2 * _BATCH)
+    tokens = _tokens(store, 2 * _BATCH)
     requests = [pb.BatchVerifyTokensRequest(tokens=tokens[at : at + _BATCH]) for at in (0, _BATCH)]
     count = max(10, bench.scale.calls // 50)
     costs = []
@@ -133,7 +138,7 @@ def _batches(bench: Bench, store: Store, service: Server) -> list[float]:
     return costs[1:]
 
 
-def _tokens(bench: Bench, store: Store, count: int) -> list[str]:
+def _tokens(store: Store, count: int) -> list[str]:
     return [each.access_token for each in create_sessions(store.config, count, granted=count)]
 
 

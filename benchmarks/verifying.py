@@ -14,13 +14,22 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import jwt
-from session_client import AsyncSessionClient, AsyncTokenVerifier, SessionClient, TokenVerifier, _channel
+from session_client import (
+    AsyncSessionClient,
+    AsyncTokenVerifier,
+    SessionClient,
+    Timeouts,
+    TokenVerifier,
+    _channel,
+)
 from session_client._memory import Memory
 
+_PATIENT: Final = Timeouts(read=10.0)
 _ROUNDS: Final = 7
 _LONG: Final = 60.0
 _AT_ONCE: Final = 64
@@ -56,7 +65,10 @@ def hits(address: str, tokens: list[str]) -> None:
     """
     again = ["".join(token) for token in tokens]
     random.shuffle(again)
-    with SessionClient(address) as client, TokenVerifier(client, max_staleness=_LONG) as verifier:
+    with (
+        SessionClient(address, timeouts=_PATIENT) as client,
+        TokenVerifier(client, max_staleness=_LONG) as verifier,
+    ):
         while not verifier._watching.was_confirmed:  # noqa: SLF001 - looked into from outside
             verifier.verify(tokens[0])
         for token in tokens:
@@ -81,7 +93,7 @@ def _rate(call: Callable[[str], object], tokens: list[str]) -> float:
 
 async def _awaited(address: str, tokens: list[str], again: list[str]) -> list[float]:
     async with (
-        AsyncSessionClient(address) as client,
+        AsyncSessionClient(address, timeouts=_PATIENT) as client,
         AsyncTokenVerifier(client, max_staleness=_LONG) as verifier,
     ):
         await _remember(verifier, iter(tokens), tokens[0])
@@ -100,7 +112,7 @@ async def memory(address: str, tokens: list[str]) -> None:
     stored = [token.encode() for token in tokens]
     tokens.clear()
     async with (
-        AsyncSessionClient(address) as client,
+        AsyncSessionClient(address, timeouts=_PATIENT) as client,
         AsyncTokenVerifier(client, max_staleness=_LONG, max_tokens=len(stored)) as verifier,
     ):
         await _remember(verifier, iter(()), stored[0].decode())
@@ -116,6 +128,7 @@ async def lag(address: str, tokens: list[str]) -> None:
     """When each token left the memory, by the clock that all processes of the machine share."""
     numbers = {token: number for number, token in enumerate(tokens)}
     gone: dict[int, float] = {}
+    all_gone = asyncio.Event()
     drop_id = Memory.drop_id
 
     def noting(self: Memory, number: int) -> None:
@@ -123,25 +136,26 @@ async def lag(address: str, tokens: list[str]) -> None:
         drop_id(self, number)
         if token is not None:
             gone[numbers[token]] = time.monotonic()
+        if len(gone) == len(tokens):
+            all_gone.set()
 
     Memory.drop_id = noting  # type: ignore[method-assign]
     async with (
-        AsyncSessionClient(address) as client,
+        AsyncSessionClient(address, timeouts=_PATIENT) as client,
         AsyncTokenVerifier(client, max_staleness=_LONG, max_tokens=len(tokens)) as verifier,
     ):
         await _remember(verifier, iter(tokens), tokens[0])
         _say("ready")
         await asyncio.to_thread(_told)
-        deadline = time.monotonic() + 5
-        while len(gone) < len(tokens) and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(all_gone.wait(), 5)
         _say([gone.get(number) for number in range(len(tokens))])
 
 
 async def idle(address: str, tokens: list[str]) -> None:
     """Two hundred verifiers, each with a connection of its own, that nobody uses."""
     _channel.OPTIONS.append(("grpc.use_local_subchannel_pool", 1))
-    clients = [AsyncSessionClient(address) for _ in range(200)]
+    clients = [AsyncSessionClient(address, timeouts=_PATIENT) for _ in range(200)]
     verifiers = [AsyncTokenVerifier(client) for client in clients]
     for number, verifier in enumerate(verifiers):
         await verifier.verify(tokens[number % len(tokens)])
@@ -155,7 +169,7 @@ async def idle(address: str, tokens: list[str]) -> None:
 async def watch(address: str, tokens: list[str]) -> None:
     """Check all tokens strictly; then, when told, watch them all, until told."""
     async with (
-        AsyncSessionClient(address) as client,
+        AsyncSessionClient(address, timeouts=_PATIENT) as client,
         AsyncTokenVerifier(client, max_staleness=_LONG, max_tokens=len(tokens)) as verifier,
     ):
         await client.verify_tokens(tokens)
@@ -168,7 +182,7 @@ async def watch(address: str, tokens: list[str]) -> None:
 
 async def checks(address: str, tokens: list[str]) -> None:
     """Two thousand strict checks a second, until told."""
-    async with AsyncSessionClient(address) as client:
+    async with AsyncSessionClient(address, timeouts=_PATIENT) as client:
         told = asyncio.create_task(asyncio.to_thread(_told))
         _say("ready")
         due = time.monotonic()
