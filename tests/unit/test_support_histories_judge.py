@@ -94,7 +94,7 @@ def test_a_refusal_needs_an_end_that_began() -> None:
 def test_the_end_of_all_concerns_sessions_that_had_begun() -> None:
     """A session whose creation overlaps with it may be in or out; one that begins later is in."""
     flush = end(1.0, 1.1, EVERYTHING)
-    overlapping, later = made(began=0.9, ended=1.05), made(began=1.15, ended=1.2)
+    overlapping, later = made(began=0.9, ended=1.05), made(began=1.11, ended=1.2)
     for outcome in (Outcome.DONE, Outcome.REFUSED):
         assert not judge([flush, overlapping, check(outcome, 1.3)])
     assert not judge([flush, later, check(Outcome.DONE, 1.3)])
