@@ -121,9 +121,9 @@ class TokenWatches:
         if len(numbers) > MAX_FORGOTTEN:
             raise InvalidArgument(FieldViolation("forget.ids", f"must be at most {MAX_FORGOTTEN}"))
         for number in numbers:
-            answer = self._answers.pop(number, None)
+            answer = self._answers.get(number)
             if answer is not None:
-                self._watches.forget(answer)
+                self._forget(answer)
 
     def finish(self) -> None:
         """Take note that no more is asked: what is under way is answered, and that is all."""
@@ -168,7 +168,7 @@ class TokenWatches:
         try:
             identity, valid_for = await self._checked(answer, token)
         except Exception as error:  # noqa: BLE001 - it is an answer too; what it may say is decided elsewhere
-            self._answers.pop(answer.id, None)
+            self._forget(answer)
             self._tell(Failed(answer.id, error))
             return
         if self._answers.get(answer.id) is not answer:
@@ -192,7 +192,7 @@ class TokenWatches:
         self._tell(Pong(number))
 
     def _ended(self, answer: _Answer) -> None:
-        self._answers.pop(answer.id, None)
+        self._forget(answer)
         last = self._outbox[-1] if self._outbox else None
         if isinstance(last, Invalidated) and len(last.ids) < _MOST_TOGETHER:
             last.ids.append(answer.id)
@@ -200,7 +200,9 @@ class TokenWatches:
             self._tell(Invalidated([answer.id]))
 
     def _forget(self, answer: _Answer) -> None:
-        self._answers.pop(answer.id, None)
+        # Its id may be another's by now: of one that was forgotten while it was being asked for.
+        if self._answers.get(answer.id) is answer:
+            del self._answers[answer.id]
         self._watches.forget(answer)
 
     def _tell(self, told: Told) -> None:

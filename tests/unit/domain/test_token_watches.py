@@ -119,6 +119,27 @@ async def test_an_answer_that_is_forgotten_before_it_is_known_is_not_followed(
     assert not store.watched
 
 
+@pytest.mark.parametrize("error", [None, SessionEnded()])
+async def test_an_id_used_again_while_its_first_question_is_under_way_is_the_second_ones(
+    client: TokenWatches, store: Store, error: Exception | None
+) -> None:
+    """The first answer, forgotten before it was known, does not take the second one's watch out of sight."""
+    store.gate.clear()
+    await client.verify(1, "token")
+    await asyncio.sleep(0)
+    client.forget([1])
+    first, store.gate = store.gate, asyncio.Event()
+    store.gate.set()
+    await client.verify(1, "token")
+    assert await client.told() == Verified(1, ADA, VALID_FOR)
+    store.error = error
+    first.set()
+    await client.told()
+    assert len(store.watched) == 1
+    client.close()
+    assert not store.watched
+
+
 async def test_a_refusal_is_told_and_its_id_is_free(client: TokenWatches, store: Store) -> None:
     """Whatever the check raises is the answer."""
     store.error = SessionEnded()
