@@ -5,6 +5,14 @@ Needs fastapi and uvicorn. With ``make run`` in another terminal::
 
     set -a; . .session-service/dev.env; set +a
     .venv/bin/python examples/guarded_fastapi.py
+
+Then, in a third one, with a ``TOKEN`` as README.md gets it::
+
+    curl -i -H "authorization: Bearer $TOKEN" http://127.0.0.1:8000/me
+    curl -i -H "authorization: Bearer $TOKEN" http://127.0.0.1:8000/secret
+
+``.venv/bin/session-service --dev user roles demo admin`` lets the user see the secret as well, at once;
+``LISTEN=127.0.0.1:8001`` takes another port.
 """
 
 import os

@@ -5,12 +5,16 @@ With ``make run`` in another terminal::
 
     set -a; . .session-service/dev.env; set +a
     .venv/bin/python examples/guarded_grpc_aio.py
+
+It answers ``/example.Example/WhoAmI`` and ``/example.Example/Secret``. A server of your own has its generated
+``add_…Servicer_to_server`` in place of the generic handler. ``LISTEN=127.0.0.1:50062`` takes another port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -47,8 +51,12 @@ async def main() -> None:
         port = server.add_insecure_port(os.environ.get("LISTEN", "127.0.0.1:50061"))
         await server.start()
         print(f"serving on port {port}", flush=True)
-        await server.wait_for_termination()
+        try:
+            await server.wait_for_termination()
+        finally:
+            await server.stop(grace=5)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

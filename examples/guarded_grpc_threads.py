@@ -5,12 +5,16 @@ With ``make run`` in another terminal::
 
     set -a; . .session-service/dev.env; set +a
     .venv/bin/python examples/guarded_grpc_threads.py
+
+It answers ``/example.Example/WhoAmI`` and ``/example.Example/Secret``. A server of your own has its generated
+``add_…Servicer_to_server`` in place of the generic handler. ``LISTEN=127.0.0.1:50062`` takes another port.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -44,7 +48,9 @@ def main() -> None:
         port = server.add_insecure_port(os.environ.get("LISTEN", "127.0.0.1:50061"))
         server.start()
         print(f"serving on port {port}", flush=True)
-        server.wait_for_termination()
+        with suppress(KeyboardInterrupt):
+            server.wait_for_termination()
+        server.stop(grace=5).wait()
 
 
 if __name__ == "__main__":

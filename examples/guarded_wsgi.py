@@ -5,10 +5,19 @@ With ``make run`` in another terminal::
 
     set -a; . .session-service/dev.env; set +a
     .venv/bin/python examples/guarded_wsgi.py
+
+Then, in a third one, with a ``TOKEN`` as README.md gets it::
+
+    curl -i -H "authorization: Bearer $TOKEN" http://127.0.0.1:8000/me
+    curl -i -H "authorization: Bearer $TOKEN" http://127.0.0.1:8000/secret
+
+``.venv/bin/session-service --dev user roles demo admin`` lets the user see the secret as well, at once;
+``LISTEN=127.0.0.1:8001`` takes another port.
 """
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -36,7 +45,8 @@ def main() -> None:
         guarded = WsgiSessionMiddleware(application, verifier.verify, public=["/healthy"])
         with make_server(host, int(port), guarded) as server:
             print(f"serving on port {server.server_port}", flush=True)
-            server.serve_forever()
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
 
 
 if __name__ == "__main__":

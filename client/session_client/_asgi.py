@@ -11,7 +11,7 @@ from session_client._errors import RoleRequired
 from session_client._guarding import AsyncVerifies
 from session_client._http_refusals import HttpRefusal, http_refusal
 from session_client._public_paths import PublicPaths
-from session_client._refusals import confirmed, refusal_of
+from session_client._refusals import confirmed_later, refusal_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -69,7 +69,7 @@ class SessionMiddleware:
             return
         try:
             token = self._credentials.token(_values(scope, b"authorization"), _values(scope, b"cookie"))
-            identity = confirmed(await self._verify(token))
+            identity = await confirmed_later(self._verify(token))
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody in
             await _refuse(http_refusal(refusal_of(error)), scope, send)
             return

@@ -20,7 +20,7 @@ from session_client._grpc_calls import (
 )
 from session_client._guarding import AsyncVerifies
 from session_client._method_rules import MethodRules
-from session_client._refusals import Refusal, confirmed, refusal_of
+from session_client._refusals import Refusal, confirmed_later, refusal_of
 from session_client._results import Identity
 
 _END: Final = object()
@@ -68,7 +68,7 @@ class AsyncSessionInterceptor(grpc.aio.ServerInterceptor):
             return handler
         try:
             token = token_in(handler_call_details.invocation_metadata)
-            identity = confirmed(await self._verify(token))
+            identity = await confirmed_later(self._verify(token))
             self._rules.check(method, identity)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody in
             return _refusing(handler, refusal_of(error))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from inspect import isawaitable
 from typing import Final
 
 import grpc
@@ -45,16 +46,31 @@ class Refusal:
     retry_after: timedelta | None = None
 
 
+class WrongVerify(TypeError):
+    """The guard was given a ``verify`` that does not fit it. The text is ours, so it may be logged."""
+
+
 def confirmed(answer: object) -> Identity:
     """What a verifier answered, if that says who it is.
 
     Raises:
-        TypeError: it says nothing of the kind. Anything else that is true, the coroutine of an
+        WrongVerify: it says nothing of the kind. Anything else that is true, the coroutine of an
             asynchronous verifier say, would otherwise let everybody in.
     """
     if not isinstance(answer, Identity):
-        raise TypeError(f"verify must answer with an Identity, not with a {type(answer).__name__}")
+        raise WrongVerify(f"verify must answer with an Identity, not with a {type(answer).__name__}")
     return answer
+
+
+async def confirmed_later(answer: Awaitable[object]) -> Identity:
+    """As ``confirmed``, of a verifier that is awaited.
+
+    Raises:
+        WrongVerify: also if it answered at once, as that for threads does.
+    """
+    if not isawaitable(answer):
+        raise WrongVerify("verify must be asynchronous: of AsyncTokenVerifier, or averify of FakeSessions")
+    return confirmed(await answer)
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -72,10 +88,12 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def _tell(error: Exception) -> None:
-    """Log why nothing is known; without the exceptions' texts, for a verifier may have put a token there."""
+    """Log why nothing is known; without others' texts, for a verifier may have put a token there."""
     kind = type(error).__name__
     if isinstance(error, errors.SessionClientError):
         log.warning("a token could not be checked: %s %s", kind, error.reason or error.code)
+    elif isinstance(error, WrongVerify):
+        log.error("no token can be checked: %s", error)
     else:
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("the check of a token failed: %s\n%s", kind, frames)

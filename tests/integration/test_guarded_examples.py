@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def service() -> Iterator[ServiceProcess]:
 
 @contextlib.contextmanager
 def example(name: str, service: ServiceProcess) -> Iterator[str]:
-    """Run an example; its address."""
+    """Run an example until Ctrl-C, which is no failure; its address."""
     address = f"{LOOPBACK}:{free_port()}"
     environment = os.environ | service.development_values()
     environment |= {"PYTHONPATH": str(ROOT / "client"), "LISTEN": address}
@@ -51,7 +52,8 @@ def example(name: str, service: ServiceProcess) -> Iterator[str]:
         try:
             yield address
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 def by_grpc(address: str) -> Ask:

@@ -96,8 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ROLE_REQUIRED: _ErrorReason.ValueType  # 18
     """PERMISSION_DENIED. The token is good, but its user lacks a role that a gateway
-    demands for the route; `role` in the metadata names it. Only answers to
-    gateways have this reason.
+    demands for the route, or a guard of the client's; over gRPC `role` in the
+    metadata names it. No answer of an RPC of this service has this reason.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -187,7 +187,7 @@ the cause.
 """
 ERROR_REASON_ROLE_REQUIRED: ErrorReason.ValueType  # 18
 """PERMISSION_DENIED. The token is good, but its user lacks a role that a gateway
-demands for the route; `role` in the metadata names it. Only answers to
-gateways have this reason.
+demands for the route, or a guard of the client's; over gRPC `role` in the
+metadata names it. No answer of an RPC of this service has this reason.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -10,7 +10,7 @@ import pytest
 import session_client
 from session_client import SessionClientError, TokenError
 from session_client._failures import BY_REASON
-from session_client._refusals import confirmed, refusal_of
+from session_client._refusals import confirmed, confirmed_later, refusal_of
 from session_client.testing import FakeSessions
 
 SECRET = "eyJ-a-token"
@@ -80,3 +80,28 @@ def test_an_identity_passes() -> None:
     sessions = FakeSessions()
     identity = sessions.verify(sessions.log_in())
     assert confirmed(identity) is identity
+
+
+async def test_the_log_says_which_verify_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    """One for threads in an asynchronous guard, or the reverse: 503, and the log says what is wrong."""
+    sessions = FakeSessions()
+    token = sessions.log_in()
+    with pytest.raises(TypeError) as at_once:
+        await confirmed_later(sessions.verify(token))  # type: ignore[arg-type]  # the mistake
+    coroutine = sessions.averify(token)
+    with pytest.raises(TypeError) as later:
+        confirmed(coroutine)
+    coroutine.close()
+    for raised in (at_once, later):
+        assert refusal_of(raised.value).code is grpc.StatusCode.UNAVAILABLE
+
+    [first, second] = [record.getMessage() for record in caplog.records]
+    assert "verify must be asynchronous" in first
+    assert "not with a coroutine" in second
+
+
+async def test_an_identity_that_is_awaited_passes() -> None:
+    """As it is."""
+    sessions = FakeSessions()
+    token = sessions.log_in()
+    assert await confirmed_later(sessions.averify(token)) == sessions.verify(token)
