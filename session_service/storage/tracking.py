@@ -114,6 +114,10 @@ class Tracking:
         self._links.discard(link)
         self._end(lambda watch: watch.feed in (link, None))
 
+    def end_all(self) -> None:
+        """Tell everybody, whatever they read; pending answers are not followed."""
+        self._end(lambda _watch: True)
+
     async def caught_up(self) -> None:
         """Wait until every link has answered a PING sent after this call; see ``SessionWatches``.
 

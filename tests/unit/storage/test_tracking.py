@@ -110,6 +110,18 @@ async def test_a_link_that_is_lost_takes_its_answers_along() -> None:
     assert (lost.feed, kept.feed, pending.feed) == (None, other, None)
 
 
+async def test_all_answers_can_be_ended() -> None:
+    """Those of every link are told of; a pending one is not followed."""
+    tracking = Tracking()
+    links = [await tracked(tracking) for _ in range(2)]
+    watches, pending = [followed(tracking, link) for link in links], Counting()
+    tracking.register(pending, NAMES)
+    tracking.end_all()
+    tracking.follow(pending, links[0])
+    assert [watch.told for watch in (*watches, pending)] == [1, 1, 0]
+    assert pending.feed is None
+
+
 async def test_nothing_is_followed_over_a_lost_link() -> None:
     """The answer came, and then the link was lost before anybody looked."""
     tracking = Tracking()
