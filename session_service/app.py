@@ -227,6 +227,7 @@ class Service:
 
     def __init__(self, backend: Backend, ring: KeyRing) -> None:
         config = backend.config
+        self._watches = backend.watches
         self._access = JwtAccessTokens(
             ring,
             config.tokens.issuer,
@@ -272,9 +273,10 @@ class Service:
         )
 
     def replace_ring(self, ring: KeyRing) -> None:
-        """Sign and verify with other keys from now on."""
+        """Sign and verify with other keys from now on, and let nobody go on by the former."""
         self._access.replace_ring(ring)
         self._refresh.replace_ring(ring)
+        self._watches.end_all()
 
 
 def make_metrics(registry: CollectorRegistry) -> Metrics:

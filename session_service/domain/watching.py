@@ -69,6 +69,9 @@ class SessionWatches(Protocol):
     def forget(self, watch: Watch) -> None:
         """Tell it of nothing any more."""
 
+    def end_all(self) -> None:
+        """Tell every watch, and have no answer under way followed: the store is not all that counts."""
+
     def caught_up(self) -> Awaitable[None]:
         """Wait until everything has been told that was acknowledged before this call.
 

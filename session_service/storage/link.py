@@ -139,6 +139,7 @@ class Link(asyncio.Protocol):
         """
         if self._sign is None:
             self._sign = self.send((_PING,))
+            self._sign.add_done_callback(_heed)
         return self._sign
 
     def confirm_soon(self) -> None:
@@ -146,7 +147,6 @@ class Link(asyncio.Protocol):
         if self._sign_awaited is None or self._sign_awaited.done():
             with suppress(StoreUnavailable):
                 self._sign_awaited = self.confirmation()
-                self._sign_awaited.add_done_callback(_heed)
 
     def drop(self, reason: str) -> None:
         """End the link at once and fail everything in flight."""
@@ -257,7 +257,7 @@ class Link(asyncio.Protocol):
 
 
 def _heed(sign: asyncio.Future[list[Any]]) -> None:
-    """Take note of a failure, which is nobody's: the link's loss is told otherwise."""
+    """Take note of a failure, which may be nobody's: the link's loss is told otherwise."""
     if not sign.cancelled():
         sign.exception()
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from session_service.domain.errors import StoreUnavailable
 from session_service.storage.link import FailedReplies
 
 if TYPE_CHECKING:
@@ -115,16 +114,19 @@ class Tracking:
         self._links.discard(link)
         self._end(lambda watch: watch.feed in (link, None))
 
+    def end_all(self) -> None:
+        """Tell everybody, whatever they read; pending answers are not followed."""
+        self._end(lambda _watch: True)
+
     async def caught_up(self) -> None:
         """Wait until every link has answered a PING sent after this call; see ``SessionWatches``.
 
-        A link that is lost meanwhile has told everybody who read over it.
+        An error is an answer too, and in its turn: Redis gives one while it cannot save. A link that is lost
+        meanwhile has told everybody who read over it.
         """
-        signs = [(link, link.confirmation()) for link in self._links]
+        signs = [link.confirmation() for link in self._links]
         if signs:
-            await asyncio.wait([sign for _, sign in signs])
-        if any(sign.exception() is not None and not link.lost.done() for link, sign in signs):
-            raise StoreUnavailable
+            await asyncio.wait(signs)
 
     def _end(self, concerns: Callable[[Watch], bool]) -> None:
         concerned = {watch for each in self._watches.values() for watch in each if concerns(watch)}

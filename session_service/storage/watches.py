@@ -62,6 +62,10 @@ class RedisSessionWatches:
         """Tell it of nothing any more."""
         self._tracking.forget(watch)
 
+    def end_all(self) -> None:
+        """Tell every watch; see ``SessionWatches``."""
+        self._tracking.end_all()
+
     def caught_up(self) -> Awaitable[None]:
         """Wait until everything has been told that was acknowledged before this call."""
         return self._tracking.caught_up()

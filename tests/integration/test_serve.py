@@ -13,10 +13,12 @@ from typing import Any
 
 import jwt
 import pytest
+from session_api.v1.error_reason_pb2 import ERROR_REASON_TOKEN_INVALID
 
 from tests.support import ServiceProcess, eventually
 from tests.support.processes import alive
 from tests.support.service_client import connect
+from tests.support.watching import watching
 
 # Each test runs on both engines.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -153,6 +155,19 @@ async def test_the_keys_are_read_again(start: Start) -> None:
         assert (kid(before), kid(after)) == (former["kid"], new["kid"])
         for token in (before, after):
             await client.verify(token)
+
+
+async def test_a_key_that_is_withdrawn_is_withdrawn_from_memory(start: Start) -> None:
+    """Who remembers a token of that key is told at once, and the token is refused from then on."""
+    service = start()
+    async with connect(service.address, service.admin_key) as client, watching(client) as stream:
+        token = (await client.open_session()).access_token
+        assert (await stream.verified(1, token)).HasField("valid_for")
+        assert service.run("keys", "rotate", str(service.key_file), "--keep", "1").returncode == 0
+        service.signal(signal.SIGHUP)
+        assert list((await stream.heard()).invalidated.ids) == [1]
+        await stream.verify(2, token)
+        assert (await stream.heard()).failed.failure.reason == ERROR_REASON_TOKEN_INVALID
 
 
 async def test_keys_that_cannot_be_used_change_nothing(start: Start) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+from typing import Any
+
 import pytest
 
 from session_service.domain.errors import StoreUnavailable
@@ -69,3 +73,16 @@ async def test_those_who_ask_together_share_a_ping(redis_server: RedisServer, op
     assert link.confirmation() is first
     await first
     assert link.confirmation() is not first
+
+
+async def test_nobody_need_wait_for_a_sign(redis_server: RedisServer, open_link: OpenLink) -> None:
+    """Who asked for one may be gone when the link is lost: asyncio has nothing to complain of."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    link = await open_link(redis_server.port)
+    link.confirmation()
+    await asyncio.sleep(0)  # it leaves
+    link.drop("lost")
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not complaints

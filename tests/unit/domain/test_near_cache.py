@@ -44,6 +44,10 @@ class Watches:
         watch.feed = None
         self.forgotten.append(watch)
 
+    def end_all(self) -> None:
+        """Not asked for here."""
+        raise AssertionError
+
     def caught_up(self) -> Awaitable[None]:
         """Not asked for here."""
         raise AssertionError

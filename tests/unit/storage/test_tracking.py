@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.watching import Watch
+from session_service.storage.link import FailedReplies
 from session_service.storage.tracking import TRACK, Tracking
 
 SESSION, TOKEN = b"session", b"token"
@@ -108,6 +110,18 @@ async def test_a_link_that_is_lost_takes_its_answers_along() -> None:
     assert (lost.feed, kept.feed, pending.feed) == (None, other, None)
 
 
+async def test_all_answers_can_be_ended() -> None:
+    """Those of every link are told of; a pending one is not followed."""
+    tracking = Tracking()
+    links = [await tracked(tracking) for _ in range(2)]
+    watches, pending = [followed(tracking, link) for link in links], Counting()
+    tracking.register(pending, NAMES)
+    tracking.end_all()
+    tracking.follow(pending, links[0])
+    assert [watch.told for watch in (*watches, pending)] == [1, 1, 0]
+    assert pending.feed is None
+
+
 async def test_nothing_is_followed_over_a_lost_link() -> None:
     """The answer came, and then the link was lost before anybody looked."""
     tracking = Tracking()
@@ -193,10 +207,23 @@ async def test_a_link_lost_meanwhile_does_not_hold_it_up() -> None:
     await waiting
 
 
-async def test_a_link_that_refuses_is_no_sign() -> None:
-    """It has not answered and is not lost: nobody may believe that everything has been told."""
+async def test_an_error_is_a_sign_as_well() -> None:
+    """It comes in its turn, as any reply: Redis answers PING with one while it cannot save."""
     tracking = Tracking()
     link = await tracked(tracking)
-    link.sign.set_exception(StoreUnavailable())
+    link.sign.set_exception(FailedReplies([ResponseError("MISCONF cannot save")]))
+    await tracking.caught_up()
+
+
+async def test_a_link_that_takes_no_question_gives_no_sign() -> None:
+    """Too much is in flight to ask: nobody may believe that everything has been told."""
+    tracking = Tracking()
+    link = await tracked(tracking)
+    link.confirmation = refused
     with pytest.raises(StoreUnavailable):
         await tracking.caught_up()
+
+
+def refused() -> asyncio.Future[list[Any]]:
+    """What a link does that is overfull."""
+    raise StoreUnavailable
