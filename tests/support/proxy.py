@@ -104,7 +104,7 @@ class TcpProxy:
                 self.lose_reply_to = b""
                 self._doomed.add(client)
             await eventually_async(lambda: writer.is_closing() or not self.hold_requests, timeout=_FOREVER)
-            writer.write(data)
+            _send(writer, data)
         writer.transport.abort()
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,7 +158,7 @@ class TcpProxy:
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         size = self.chunk or len(data) or 1
         for start in range(0, len(data), size):
-            writer.write(data[start : start + size])
+            _send(writer, data[start : start + size])
             # One turn of the loop, so that the pieces do not leave together.
             drained = asyncio.ensure_future(writer.drain())
             await asyncio.wait([drained])
