@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Self
 
 from tests.support.ports import LOOPBACK
 from tests.support.waiting import eventually_async
 
 _FOREVER = float("inf")
-_A_MOMENT = 1e-6
 
 
 class TcpProxy:
@@ -50,7 +50,7 @@ class TcpProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._doomed: set[asyncio.StreamWriter] = set()
         self._told_of_changes: list[asyncio.StreamWriter] = []
-        self._last_due: dict[asyncio.StreamWriter, float] = {}
+        self._delayed: dict[asyncio.StreamWriter, deque[tuple[float, bytes]]] = {}
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
@@ -104,7 +104,7 @@ class TcpProxy:
                 self.lose_reply_to = b""
                 self._doomed.add(client)
             await eventually_async(lambda: writer.is_closing() or not self.hold_requests, timeout=_FOREVER)
-            writer.write(data)
+            _send(writer, data)
         writer.transport.abort()
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,27 +127,38 @@ class TcpProxy:
         self._clients.discard(writer)
         if writer in self._told_of_changes:
             self._told_of_changes.remove(writer)
-        self._last_due.pop(writer, None)
-        writer.close()
+        if writer not in self._delayed:
+            writer.close()
 
     def _holds(self, client: asyncio.StreamWriter) -> bool:
         return self.hold_replies or (self.hold_word and client in self._told_of_changes[:1])
 
     def _is_delayed(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Send later, and never before what is to be sent already."""
-        loop = asyncio.get_running_loop()
-        # The loop keeps no order between timers of one moment.
-        due = max(loop.time() + self.delay, self._last_due.get(writer, 0.0) + _A_MOMENT)
-        if due <= loop.time():
+        """Send later, if there is a delay, or if something is still to be sent before."""
+        if not self.delay and writer not in self._delayed:
             return False
-        self._last_due[writer] = due
-        loop.call_at(due, _send, writer, data)
+        queue = self._delayed.setdefault(writer, deque())
+        queue.append((asyncio.get_running_loop().time() + self.delay, data))
+        if len(queue) == 1:
+            self._send_due(writer)
         return True
+
+    def _send_due(self, writer: asyncio.StreamWriter) -> None:
+        """Send what is due. One timer for all: two that are overdue could fire after what came later."""
+        loop, queue = asyncio.get_running_loop(), self._delayed[writer]
+        while queue and queue[0][0] <= loop.time():
+            _send(writer, queue.popleft()[1])
+        if queue:
+            loop.call_at(queue[0][0], self._send_due, writer)
+            return
+        del self._delayed[writer]
+        if writer not in self._clients:
+            writer.close()
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         size = self.chunk or len(data) or 1
         for start in range(0, len(data), size):
-            writer.write(data[start : start + size])
+            _send(writer, data[start : start + size])
             # One turn of the loop, so that the pieces do not leave together.
             drained = asyncio.ensure_future(writer.drain())
             await asyncio.wait([drained])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from tests.support.histories.client_process import block
 from tests.support.ports import LOOPBACK
 from tests.support.proxy import TcpProxy
 
@@ -40,6 +42,28 @@ async def test_replies_keep_their_order_when_a_delay_ends() -> None:
                 proxy.delay = 0.0
         assert [await reader.readline() for _ in LINES] == LINES
         writer.close()
+
+
+async def test_replies_keep_their_order_though_the_loop_is_busy() -> None:
+    """What is overdue and not yet sent is not overtaken, however often the delay comes and goes."""
+    async with echo() as port, TcpProxy(port) as proxy:
+        reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+        busy = asyncio.create_task(_keep_busy())
+        for number, line in enumerate(LINES * 10):
+            proxy.delay = 0.03 if number % 600 < 300 else 0.0
+            writer.write(line)
+            await asyncio.sleep(0)
+        assert [await reader.readline() for _ in LINES * 10] == LINES * 10
+        busy.cancel()
+        writer.close()
+
+
+async def _keep_busy() -> None:
+    """Give the event loop turns of up to three milliseconds."""
+    draw = random.Random(1)  # noqa: S311 - a plan that can be repeated
+    while True:
+        block(draw.uniform(0, 0.003))
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("direction", ["hold_replies", "hold_requests"])

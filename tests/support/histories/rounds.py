@@ -22,6 +22,9 @@ from tests.support.waiting import until
 AT_ONCE: Final = 16
 """Histories of one round."""
 
+# One fault of the service may lead to thousands.
+_SHOWN: Final = 20
+
 # Till nothing that ended may be accepted any more by anybody.
 _TAIL: Final = max(BOUNDS) + 0.15
 
@@ -65,7 +68,7 @@ class Summary:
                 f"  {'':<20}" + "".join(f"{outcome:>9}" for outcome in Outcome) + f"{'hits':>9}",
                 *rows,
                 f"faults: {broken}",
-                *self.violations,
+                *self.violations[:_SHOWN],
             ]
         )
 
