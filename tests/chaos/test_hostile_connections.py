@@ -16,12 +16,13 @@ from session_api.v1 import session_service_pb2 as pb
 from session_service.rpc.engines.framing import framed
 from tests.support import RedisServer, ServiceProcess, eventually_async
 from tests.support.in_process import ServiceUnderTest, patient_with
-from tests.support.raw_http2 import raw_http2
+from tests.support.raw_http2 import Answer, RawHttp2, raw_http2
 from tests.support.service_client import PASSWORD, ServiceClient, connect
 
 Serve: TypeAlias = Callable[..., Awaitable[ServiceUnderTest]]
 
 VERIFY: Final = "/session.v1.SessionService/VerifyToken"
+WATCH: Final = "/session.v1.SessionService/WatchTokens"
 REFLECT: Final = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 QUESTION: Final = framed(
     reflection_pb2.ServerReflectionRequest(
@@ -51,6 +52,26 @@ async def test_a_reader_that_never_reads_costs_no_memory(
             await bystander.verify(token)
         assert _resident(process) - before < 40 * MEBIBYTE
         assert {len(answer.body) for answer in answers} == {WINDOW}
+
+
+async def test_a_watcher_that_asks_and_never_reads_costs_no_memory(
+    process: ServiceProcess, bystander: ServiceClient
+) -> None:
+    """Ten who each ask for megabytes of checks and take no answer: soon they may not even send any more."""
+    token = (await bystander.open_session()).access_token
+    before = _resident(process)
+    async with AsyncExitStack() as stack:
+        asking = []
+        for _ in range(10):
+            connection = await stack.enter_async_context(raw_http2(process.address, takes_answers=False))
+            watch = await connection.open(WATCH, end=False)
+            asking.append(asyncio.create_task(_ask(connection, watch, token, 4 * MEBIBYTE)))
+        said_all, _ = await asyncio.wait(asking, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert not said_all
+        assert _resident(process) - before < 60 * MEBIBYTE
+        for each in asking:
+            each.cancel()
+        await asyncio.wait(asking)
 
 
 async def test_a_storm_of_connections_is_borne(process: ServiceProcess, bystander: ServiceClient) -> None:
@@ -133,6 +154,17 @@ async def test_the_server_keeps_the_deadline_itself(
         redis.resume()
     assert answer.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
     assert 0.09 < took < 2
+
+
+async def _ask(connection: RawHttp2, watch: Answer, token: str, size: int) -> None:
+    """Send so many bytes of questions, as far as the server takes them."""
+    number = 0
+    while size > 0:
+        asked = [pb.WatchTokensRequest.Verify(id=number + more, token=token) for more in range(200)]
+        piece = b"".join(framed(pb.WatchTokensRequest(verify=each).SerializeToString()) for each in asked)
+        await connection.send(watch, piece)
+        await asyncio.sleep(0)  # its turn to everybody, while the server takes everything
+        number, size = number + 200, size - len(piece)
 
 
 async def _hopeful(service: ServiceUnderTest, request: pb.LoginRequest) -> None:

@@ -27,6 +27,8 @@ FIXED_OPTIONS: Final = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 2),
+    # Else a stream that nobody reads from, because its client takes no answers, may send ahead more with
+    # every probe: 30 MB each. Requests are small; what HTTP/2 begins with, 64 KiB, does for them.
     ("grpc.http2.bdp_probe", 0),
 ]
 
