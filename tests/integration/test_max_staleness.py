@@ -37,7 +37,7 @@ async def verify(service: ServiceUnderTest, token: str, seconds: float) -> pb.Ve
 
 
 def reads(store: redis.Redis) -> int:
-    """How many hashes Redis has been asked for, by checks and now and then by what goes on in the background."""
+    """How many hashes Redis was asked for: by checks, and now and then in the background."""
     return int(store.info("commandstats").get("cmdstat_hmget", {}).get("calls", 0))
 
 
