@@ -78,7 +78,7 @@ class Translated:
         """Raise in place of grpc's exception."""
         if isinstance(error, grpc.RpcError):
             raise failure_of(cast(FailedCall, error)) from error
-        if isinstance(error, asyncio.CancelledError) and not _task_is_cancelled():
+        if isinstance(error, asyncio.CancelledError) and not task_is_cancelled():
             # grpc.aio cancels what is under way when its channel closes.
             raise errors.SessionClientError("the client was closed during the call", code="CANCELLED")
 
@@ -114,6 +114,7 @@ def _made(
     return kind(message, code=code, reason=details.reason, metadata=details.metadata, **extra)
 
 
-def _task_is_cancelled() -> bool:
+def task_is_cancelled() -> bool:
+    """Whether it is this task that was cancelled, and not only what it waits for."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

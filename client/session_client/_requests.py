@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Message)
 _MAX_TOKEN_LENGTH: Final = 8192
 # The service's limits, as its API states them.
 _MAX_REQUEST_BYTES: Final = 65_536
-_MAX_STALENESS: Final = 60
+MAX_STALENESS: Final = 60
 
 
 def bearer(access_token: str) -> Metadata:
@@ -63,8 +63,8 @@ def staleness_message(seconds: float) -> Duration | None:
     Raises:
         InvalidArgument: it is not 0 to 60 seconds.
     """
-    if not 0 <= seconds <= _MAX_STALENESS:
-        wrong = FieldViolation("max_staleness", f"must be 0 to {_MAX_STALENESS} s")
+    if not 0 <= seconds <= MAX_STALENESS:
+        wrong = FieldViolation("max_staleness", f"must be 0 to {MAX_STALENESS} s")
         text = f"{wrong.field}: {wrong.description}"
         raise InvalidArgument(text, violations=(wrong,), reason="INVALID_ARGUMENT")
     if not seconds:

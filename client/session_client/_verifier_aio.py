@@ -12,6 +12,7 @@ from session_api.v1 import session_service_pb2 as pb
 
 from session_client._async_client import AsyncSessionClient
 from session_client._clock import steady
+from session_client._failures import task_is_cancelled
 from session_client._reopening import Reopening
 from session_client._results import Identity
 from session_client._verifying import (
@@ -172,7 +173,7 @@ class AsyncTokenVerifier:
             return str(error.code().name)
         except asyncio.CancelledError:
             # Of the call, by `_give_up_if_stalled` or by a client that closes; not of this task?
-            if _is_cancelled():
+            if task_is_cancelled():
                 raise
             return grpc.StatusCode.CANCELLED.name
         except Exception as error:  # noqa: BLE001 - whatever broke it: it is over, and another may work
@@ -204,8 +205,3 @@ class AsyncTokenVerifier:
                 while (message := self._watching.next_message()) is not None:
                     await call.write(message)
                 await self._to_send.wait()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

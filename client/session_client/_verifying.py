@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Final
 
 from session_client._errors import DeadlineExceeded, SessionClientError, TokenMissing
 from session_client._failures import failure_of_check
-from session_client._requests import checked_access_token
+from session_client._requests import MAX_STALENESS, checked_access_token
 from session_client._results import Identity
 from session_client._watching import Outcome
-
-MAX_STALENESS: Final = 60.0
-"""The most seconds that an answer may be behind; the service's own limit for such answers."""
 
 
 def check_limits(max_staleness: float, max_tokens: int, touch_interval: float) -> None:
@@ -22,7 +18,7 @@ def check_limits(max_staleness: float, max_tokens: int, touch_interval: float) -
         ValueError: it names the setting and its limit.
     """
     if not 0 < max_staleness <= MAX_STALENESS:
-        raise ValueError(f"max_staleness must be more than 0 and at most {MAX_STALENESS:g} seconds")
+        raise ValueError(f"max_staleness must be more than 0 and at most {MAX_STALENESS} seconds")
     if max_tokens < 1:
         raise ValueError("max_tokens must be at least 1")
     if not 0 < touch_interval < inf:

@@ -115,6 +115,37 @@ async def test_keys_on_both_sides_of_a_migration(
     assert replies == [b"here", b"there", None]
 
 
+async def test_what_moves_is_told_and_what_is_redirected_is_not_followed(
+    redis_cluster: RedisCluster, connections: RedisConnections, move: SlotMove
+) -> None:
+    """The former primary tells of a key that leaves it; nobody tells of one that was read by redirection."""
+    with redis_cluster.client() as client:
+        client.set("{mover}", "a")
+    watch = await _watched(connections, "{mover}")
+    assert watch.feed is not None
+    move.begin()
+    move.carry()
+    await connections.tracking.caught_up()
+    assert watch.over
+    assert (await _watched(connections, "{mover}")).feed is None  # ASK
+    move.finish()
+    assert (await _watched(connections, "{mover}")).feed is None  # MOVED
+    with redis_cluster.client() as client:
+        watch = await _watched(connections, "{mover}")
+        assert watch.feed is not None
+        client.delete("{mover}")
+    await connections.tracking.caught_up()
+    assert watch.over
+
+
+async def _watched(connections: RedisConnections, key: str) -> Told:
+    watch = Told()
+    connections.tracking.register(watch, (key.encode(),))
+    _, link = await connections.reads.track(key, CACHING, ("GET", key))
+    connections.tracking.follow(watch, link)
+    return watch
+
+
 async def test_resharding_under_reads_is_invisible(
     redis_cluster: RedisCluster, connections: RedisConnections, move: SlotMove
 ) -> None:
@@ -216,10 +247,7 @@ class TestBrokenCluster:
         """What was read from a primary that answers PING and nothing else is followed no longer."""
         dead = cluster.owner("{user-1}")
         alive = next(user for user in USERS if cluster.owner(f"{{{user}}}") is not dead)
-        watch = Told()
-        connections.tracking.register(watch, (alive.encode(),))
-        _, link = await connections.reads.track(f"{{{alive}}}", CACHING, ("GET", f"{{{alive}}}"))
-        connections.tracking.follow(watch, link)
+        watch = await _watched(connections, f"{{{alive}}}")
         dead.kill()
         await eventually_async(lambda: watch.over, timeout=20)
 

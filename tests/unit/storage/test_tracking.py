@@ -133,6 +133,15 @@ async def test_nothing_is_followed_over_a_lost_link() -> None:
     assert watch.feed is None
 
 
+async def test_a_link_that_is_lost_while_tracking_begins_is_not_followed() -> None:
+    """Its loss came with its last reply, and was told before it counted as a link."""
+    tracking = Tracking()
+    link: Any = FakeLink()
+    link.lost.set_result("lost")
+    await tracking.begin(link)
+    assert followed(tracking, link).feed is None
+
+
 async def test_an_answer_of_several_links_is_not_followed() -> None:
     """Where a cluster redirected a read, no one link tells of all its keys."""
     tracking = Tracking()
