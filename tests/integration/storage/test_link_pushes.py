@@ -53,8 +53,10 @@ async def test_confirmed_is_when_the_newest_answered_call_was_sent(
     """It moves on with replies, never past the moment of sending, and not with what is unanswered."""
     link = await open_link(redis_server.port)
     before = steady()
-    await link.send((("PING",),))
-    assert before <= link.confirmed <= steady()
+    call = link.send((("PING",),))
+    sent = steady()
+    await call
+    assert before <= link.confirmed <= sent
     confirmed = link.confirmed
     redis_server.pause()
     try:
