@@ -15,7 +15,7 @@ from session_service.domain.errors import (
 )
 from session_service.domain.models import AccessClaims, Identity, LiveState, SessionPolicy
 from session_service.domain.near_cache import NearCache
-from session_service.domain.policy import touch_due
+from session_service.domain.policy import ms_to_touch, touch_due
 from session_service.domain.ports import AccessTokens, Clock, SessionReader, SessionWriter
 from session_service.domain.watching import SessionWatches, Watch
 
@@ -78,11 +78,10 @@ class TokenCheck:
         claims = self._claims(token)
         if max_staleness:
             known = self._near.get(claims.token_id, max_staleness)
-            if known is None:
-                if claims.token_id not in self._near:
-                    return await self._remembered(claims)
-            elif not self._touch_due(known):
+            if known is not None:
                 return known
+            if claims.token_id not in self._near:
+                return await self._remembered(claims)
         live = await self._reader.read(claims.user_id, claims.session_id, claims.token_id)
         identity = self._judged(claims, live)
         if self._touch_due(identity):
@@ -141,7 +140,9 @@ class TokenCheck:
         except BaseException:
             self._near.drop(place)
             raise
-        self._near.keep(place, identity, began + valid_for)
+        # Until its activity is to be noted at most: so a check that is answered from memory need not look.
+        to_touch = ms_to_touch(self._policy, self._now_ms(), identity.last_active_ms) / 1000
+        self._near.keep(place, identity, began + min(valid_for, to_touch))
         return identity
 
     async def _watched(self, claims: AccessClaims, watch: Watch) -> tuple[Identity, float]:
@@ -190,7 +191,10 @@ class TokenCheck:
             return refusal
 
     def _touch_due(self, identity: Identity) -> bool:
-        return touch_due(self._policy, int(self._clock() * 1000), identity.last_active_ms)
+        return touch_due(self._policy, self._now_ms(), identity.last_active_ms)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
 
     async def _touch(self, claims: AccessClaims) -> bool:
         """Note the activity, once for all checks of the session that are under way; whether it was noted."""

@@ -62,14 +62,14 @@ class NearCache:
         steady use stays at hand without a caller ever waiting, and one out of use costs nothing.
         """
         entry = self._entries.get(token_id)
-        if entry is None or entry.feed is None:
+        if entry is None or (feed := entry.feed) is None:
             return None
         now = self._clock()
-        age = now - entry.feed.confirmed
+        age = now - feed.confirmed
         if age > max_staleness or now >= entry.until:
             return None
         if age > max_staleness / 2:
-            entry.feed.confirm_soon()
+            feed.confirm_soon()
         self._entries.move_to_end(token_id)
         return entry.identity
 
@@ -84,7 +84,8 @@ class NearCache:
         Args:
             entry: of ``place``.
             identity: the answer.
-            until: moment of the steady clock at which session or token expires.
+            until: moment of the steady clock from which the store is to be asked: session or token expires,
+                or their activity is to be noted.
         """
         if entry.feed is None:
             self.drop(entry)

@@ -62,6 +62,13 @@ def touch_due(policy: SessionPolicy, now_ms: int, last_active_ms: int) -> bool:
     return abs(now_ms - last_active_ms) >= policy.touch_interval * 1000
 
 
+def ms_to_touch(policy: SessionPolicy, now_ms: int, last_active_ms: int) -> int:
+    """For how long a session's activity need not be written again; 0 where a touch is due."""
+    if touch_due(policy, now_ms, last_active_ms):
+        return 0
+    return last_active_ms + policy.touch_interval * 1000 - now_ms
+
+
 class RotationVerdict(Enum):
     """What becomes of a refresh token that is authentic and whose session is alive."""
 

@@ -17,6 +17,7 @@ from session_service.domain.policy import (
     encode_cursor,
     idle_deadline_ms,
     judge_rotation,
+    ms_to_touch,
     new_id,
     newest_first,
     normalise_username,
@@ -75,6 +76,17 @@ def test_a_clock_behind_the_stores_does_not_put_off_touches(active: int, behind:
     """Activity an interval or more in the future is written again, lest sessions in use idle out."""
     policy = SessionPolicy(touch_interval=interval)
     assert touch_due(policy, active - behind, active) == (behind >= interval * 1000)
+
+
+@given(INSTANTS, st.integers(-(10**6), 10**6), SPANS)
+def test_the_time_to_a_touch_ends_when_one_is_due(active: int, elapsed: int, interval: int) -> None:
+    """A touch that is not due becomes due after just so long; one that is due has no time left."""
+    policy, now = SessionPolicy(touch_interval=interval), active + elapsed
+    left = ms_to_touch(policy, now, active)
+    assert (left == 0) == touch_due(policy, now, active)
+    if left:
+        assert not touch_due(policy, now + left - 1, active)
+    assert touch_due(policy, now + left, active)
 
 
 @given(st.integers(1, 2**40), st.integers(-3, 3), st.integers(0, 60_000), st.integers(0, 30))
