@@ -35,7 +35,7 @@ def measure_cheap_checks(bench: Bench) -> Iterator[Figure]:
                 bench.say(f"VerifyToken from memory and the empty handler in turn, {engine.value}")
                 scale, run = bench.scale, bench.generator.run
                 grants = create_sessions(store.config, scale.tokens, granted=scale.tokens)
-                known = Load(service, "VerifyToken", _bounded(bench, grants), calls=2 * scale.calls)
+                known = Load(service, "VerifyToken", _bounded(bench, grants), calls=6 * scale.calls)
                 nothing = replace(known, server=empty)
                 run(known)  # each token has been asked for once
                 pairs = alternate(scale.rounds, lambda: run(nothing), lambda: run(known))  # noqa: B023 - at once
