@@ -21,11 +21,11 @@ from session_service import stopping
 from session_service.app import Backend, Service
 from session_service.config import Config
 from session_service.domain.errors import StoreUnavailable
+from session_service.engines import grpc_aio
 from session_service.observability.metrics import Metrics
 from session_service.rpc.draining import Drain
-from session_service.rpc.engines import grpc_aio
-from session_service.rpc.engines.limits import Limits, ServerTls
 from session_service.rpc.health import Health
+from session_service.rpc.limits import Limits, ServerTls
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
 from session_service.tokens.keys import KeyRingError, load_key_ring

@@ -27,8 +27,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
-from session_service.rpc.engines.limits import LARGER_REQUESTS, Limits
-from session_service.rpc.engines.refusals import TooLargeError
+from session_service.rpc.limits import LARGER_REQUESTS, Limits
+from session_service.rpc.refusals import TooLargeError
 from session_service.rpc.status import status_of
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]

@@ -16,12 +16,12 @@ from session_api.v1 import (
 
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.boundary import Boundary, CallObserver, Engine
-from session_service.rpc.engines.limits import Limits
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.forward_auth import PATH, ForwardAuth
 from session_service.rpc.health import Health
 from session_service.rpc.http import HttpHandler
+from session_service.rpc.limits import Limits
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from session_service.rpc.engines.refusals import MalformedError
 from session_service.rpc.http_status import hints
+from session_service.rpc.refusals import MalformedError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from session_service.domain import errors
-from session_service.rpc.engines.refusals import MalformedError, RefusedError
+from session_service.rpc.refusals import MalformedError, RefusedError
 
 ERROR_DOMAIN: Final = "session.v1"
 _DETAILS_KEY: Final = "grpc-status-details-bin"

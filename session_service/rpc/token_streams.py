@@ -17,7 +17,7 @@ from session_service.domain.watching import SessionWatches
 from session_service.rpc.caller import Context
 from session_service.rpc.check_messages import check_failure
 from session_service.rpc.conversions import verified_message
-from session_service.rpc.engines.refusals import StoppingError
+from session_service.rpc.refusals import StoppingError
 
 STALLED_SECONDS: Final = 5.0
 """How long a client may leave a message untaken."""

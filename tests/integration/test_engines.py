@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from session_service.rpc.engines.limits import ServerTls
+from session_service.rpc.limits import ServerTls
 from tests.support import CertificateAuthority, eventually_async
 from tests.support.probe import probe_on
 

@@ -19,12 +19,12 @@ from typing import Any, Final
 import grpc
 
 from session_service import envoy_binary
-from session_service.rpc.engines import grpc_aio
+from session_service.engines import grpc_aio
 from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
-from session_service.rpc.engines.limits import Limits, ServerTls
+from session_service.rpc.limits import Limits, ServerTls
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.waiting import eventually_async
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from session_service.rpc.engines.envoy_replies import LOCAL_REPLIES, Json
-from session_service.rpc.engines.limits import (
+from session_service.rpc.forward_auth import PATH as FORWARD_AUTH_PATH
+from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,
@@ -26,7 +27,6 @@ from session_service.rpc.engines.limits import (
     Limits,
     ServerTls,
 )
-from session_service.rpc.forward_auth import PATH as FORWARD_AUTH_PATH
 
 TRANSCODED_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
 

@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Final
 
-from session_service.rpc.engines.refusals import MalformedError, TooLargeError, UnknownEncodingError
+from session_service.rpc.refusals import MalformedError, TooLargeError, UnknownEncodingError
 
 ACCEPTED_ENCODINGS: Final = "identity,deflate,gzip"
 

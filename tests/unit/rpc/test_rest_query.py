@@ -7,8 +7,8 @@ import json
 import grpc
 import pytest
 
-from session_service.rpc.engines.refusals import MalformedError
 from session_service.rpc.http_status import http_failure
+from session_service.rpc.refusals import MalformedError
 from session_service.rpc.rest import check_query
 
 

@@ -14,7 +14,7 @@ from session_client import ServiceUnavailable, Tls
 from session_client._channel import OPTIONS, READS, REPEATABLE_CHANGES
 
 from session_service.domain import errors
-from session_service.rpc.engines.grpc_aio import FIXED_OPTIONS
+from session_service.engines.grpc_aio import FIXED_OPTIONS
 from tests.support import eventually_async
 from tests.support.certificates import CertificateAuthority, IssuedCertificate
 from tests.support.scripted_service import METHODS, Refused, ScriptedService, rpc_names

@@ -12,7 +12,7 @@ import pytest
 
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.limits import Limits
+from session_service.rpc.limits import Limits
 from tests.support.asgi import Request
 
 LIMITS = Limits(

@@ -15,7 +15,7 @@ import pytest
 
 from session_service import envoy_binary
 from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
-from session_service.rpc.engines.limits import LARGER_REQUESTS, Limits, ServerTls
+from session_service.rpc.limits import LARGER_REQUESTS, Limits, ServerTls
 from tests.support import LOOPBACK, CertificateAuthority, free_port
 from tests.support.tools import missing
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_service.rpc.engines.framing import Frames, framed
-from session_service.rpc.engines.refusals import MalformedError, TooLargeError, UnknownEncodingError
+from session_service.rpc.refusals import MalformedError, TooLargeError, UnknownEncodingError
 
 LIMIT = 1000
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}

@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from session_service.rpc.engines.limits import (
+from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,

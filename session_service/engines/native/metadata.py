@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote
 
-from session_service.rpc.engines.refusals import MalformedError
+from session_service.rpc.refusals import MalformedError
 
 Field = tuple[bytes, bytes]
 Pair = tuple[str, str | bytes]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_service.rpc.engines.metadata import encoded_message, fields_of, metadata_of, seconds_of
-from session_service.rpc.engines.refusals import MalformedError
+from session_service.engines.native.metadata import encoded_message, fields_of, metadata_of, seconds_of
+from session_service.rpc.refusals import MalformedError
 
 
 @given(values=st.lists(st.binary(max_size=50), max_size=5), padded=st.booleans())

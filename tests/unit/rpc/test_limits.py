@@ -7,7 +7,7 @@ from dataclasses import replace
 from session_api.v1 import session_service_pb2 as pb
 
 from session_service.rpc.check_messages import MAX_TOKENS
-from session_service.rpc.engines.limits import LARGER_REQUESTS
+from session_service.rpc.limits import LARGER_REQUESTS
 from tests.support.probe import LIMITS
 from tests.support.rest import bindings
 
