@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import grpc
 
@@ -32,6 +32,7 @@ from session_service.tokens.keys import KeyRingError, load_key_ring
 
 _HEALTH_SECONDS = 1.0
 _METRICS_SECONDS = 1.0
+_ENDED_SECONDS = 1.0
 _GC_THRESHOLDS = (10_000, 20, 50)
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,13 @@ class Server(Protocol):
 
     async def stop(self, grace: float | None) -> None:
         """Take no new calls, finish those in flight within the grace, in seconds, and end."""
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Return when it has ended, or ``True`` after so many seconds; raise what ended it unasked."""
+
+
+class ServingEndedError(Exception):
+    """The server ended although nobody had asked it to; its own log says why."""
 
 
 OpenServer = Callable[[Config], tuple[Server, str]]
@@ -117,12 +125,45 @@ async def serve(
     Raises:
         KeyRingError: the key file is not usable.
         OSError: the address cannot be listened on.
+        ServingEndedError: the server ended by itself.
     """
     async with running(config, metrics, open_server) as server:
         orders.apply_to(server)
         _collect_seldom()
         on_ready(server.address)
-        await orders.stopping.wait()
+        await _stopping(orders, server)
+
+
+async def _stopping(orders: Orders, running: Running) -> None:
+    """Return when a stop is ordered.
+
+    Raises:
+        ServingEndedError: the server ended before; a process that lives on would serve nobody.
+    """
+    ordered = asyncio.ensure_future(orders.stopping.wait())
+    ended = asyncio.ensure_future(_until_it_ends(running.server))
+    try:
+        await asyncio.wait({ordered, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ordered.done():
+            running.drain.soon()
+            ended.result()
+    finally:
+        ordered.cancel()
+        ended.cancel()
+
+
+async def _until_it_ends(server: Server) -> NoReturn:
+    """Raise when a server has ended by itself.
+
+    Asked again and again: ``grpc.aio`` also waits for the calls in flight, some of which never end, before it
+    says so by itself.
+    """
+    try:
+        while await server.wait_for_termination(_ENDED_SECONDS):
+            pass
+    except Exception as error:
+        raise ServingEndedError("the server has ended by itself") from error
+    raise ServingEndedError("the server has ended by itself")
 
 
 def _collect_seldom() -> None:
@@ -181,6 +222,7 @@ class Running:
     address: str
     config: Config
     service: Service
+    server: Server
     drain: Drain
 
     def reload_keys(self) -> None:
@@ -209,7 +251,7 @@ async def running(
             log.info("serving", extra={"address": address})
             drain = Drain(server, service.health, traffic)
             try:
-                yield Running(address, config, service, drain)
+                yield Running(address, config, service, server, drain)
             finally:
                 await drain.run(section.drain_delay, section.shutdown_grace)
 

@@ -2,7 +2,8 @@
 
 ==== ============================================================================
 0    done
-1    refused: not found, already there, a value out of its limits, drift found
+1    refused: not found, already there, a value out of its limits, drift found;
+     a server that could not start, or that ended by itself
 2    the command line or the configuration is wrong
 3    Redis is not available
 ==== ============================================================================
@@ -16,6 +17,7 @@ import click
 
 from session_service.config import ConfigError
 from session_service.domain.errors import SessionServiceError, StoreUnavailable
+from session_service.serving import ServingEndedError
 from session_service.storage.directory_lock import DirectoryInUse
 from session_service.storage.embedded import EmbeddedRedisError
 from session_service.supervisor import WorkerFailedError
@@ -48,6 +50,7 @@ _FAILURES: Final[dict[type[Exception], type[click.ClickException]]] = {
     SessionServiceError: Refused,
     DirectoryInUse: Refused,
     WorkerFailedError: Refused,
+    ServingEndedError: Refused,
     OSError: Refused,
 }
 

@@ -1,4 +1,4 @@
-"""The engine that runs everywhere: ``grpc.aio.server``; the reference for behaviour.
+"""The engine that runs everywhere: ``grpc.aio``; the reference for behaviour.
 
 Must be made inside the process and the event loop that serve: gRPC objects do not survive a
 fork, and one loop serves one process.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import grpc
+from session_client import aio_server
 
 from session_service.rpc.limits import (
     IDLE_SECONDS,
@@ -42,7 +43,7 @@ def make_server(limits: Limits, *, share_port: bool) -> grpc.aio.Server:
             port is an error instead of a stale process that silently gets half of the calls.
     """
     options = [("grpc.so_reuseport", int(share_port)), *_options(limits)]
-    return grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.max_open_calls)
+    return aio_server(options=options, maximum_concurrent_rpcs=limits.max_open_calls)
 
 
 def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None) -> int:

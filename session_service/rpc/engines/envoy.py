@@ -108,6 +108,11 @@ class EnvoyServer:
         if self._pulse is not None:
             self._pulse.cancel()
 
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Wait so many seconds, or for ever: Envoy's end is the process's."""
+        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=timeout)
+        return True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         fields: dict[bytes, bytes] = dict(scope["headers"])
