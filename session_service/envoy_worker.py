@@ -81,7 +81,7 @@ class EnvoyWorker:
             os._exit(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _open(self, config: Config) -> tuple[Server, str]:
+    def _open(self, config: Config, _certificates: object) -> tuple[Server, str]:
         return self._server, config.server.listen
 
     def _tell(self, address: str) -> None:

@@ -19,6 +19,7 @@ import grpc
 
 from session_service import stopping
 from session_service.app import Backend, Service
+from session_service.certificate_files import CertificateWatch
 from session_service.config import Config
 from session_service.domain.errors import StoreUnavailable
 from session_service.engines import grpc_aio
@@ -33,6 +34,7 @@ from session_service.tokens.keys import KeyRingError, load_key_ring
 _HEALTH_SECONDS = 1.0
 _METRICS_SECONDS = 1.0
 _ENDED_SECONDS = 1.0
+_CERTIFICATE_SECONDS = 1.0
 _GC_THRESHOLDS = (10_000, 20, 50)
 
 log = logging.getLogger(__name__)
@@ -58,8 +60,8 @@ class ServingEndedError(Exception):
     """The server ended although nobody had asked it to; its own log says why."""
 
 
-OpenServer = Callable[[Config], tuple[Server, str]]
-"""Makes a server, and says at which address it will be."""
+OpenServer = Callable[[Config, CertificateWatch | None], tuple[Server, str]]
+"""Makes a server, and says at which address it will be; the certificates for TLS, if it is configured."""
 
 
 class Orders:
@@ -124,6 +126,7 @@ async def serve(
 
     Raises:
         KeyRingError: the key file is not usable.
+        CertificateError: the certificates of ``server.tls`` are not usable.
         OSError: the address cannot be listened on.
         ServingEndedError: the server ended by itself.
     """
@@ -194,15 +197,18 @@ async def serve_by_signals(
     await serve(config, metrics, orders, on_ready, partial(open_grpc_aio, share_port=share_port))
 
 
-def open_grpc_aio(config: Config, *, share_port: bool = False) -> tuple[Server, str]:
+def open_grpc_aio(
+    config: Config, certificates: CertificateWatch | None, *, share_port: bool = False
+) -> tuple[Server, str]:
     """A server of ``grpc.aio`` that is bound to its address.
 
     Raises:
         OSError: the address cannot be listened on.
     """
     server = grpc_aio.make_server(limits(config), share_port=share_port)
-    listen = config.server.listen
-    port = grpc_aio.listen(server, listen, tls(config))
+    listen, section = config.server.listen, config.server.tls
+    required = section is not None and section.require_client_certificate
+    port = grpc_aio.listen(server, listen, certificates, require_client_certificate=required)
     return server, listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
 
@@ -243,10 +249,11 @@ async def running(
     ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server, address = open_server(config)
+        certificates = certificate_watch(config)
+        server, address = open_server(config, certificates)
         section, traffic = config.server, Traffic(metrics.calls)
         mount(server, service.servicers, traffic, limits(config), reflection=section.reflection)
-        async with _background(backend, service.health):
+        async with _background(backend, service.health, certificates):
             await server.start()
             log.info("serving", extra={"address": address})
             drain = Drain(server, service.health, traffic)
@@ -257,7 +264,9 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
+async def _background(
+    backend: Backend, health: Health, certificates: CertificateWatch | None
+) -> AsyncIterator[None]:
     """Run what goes on beside the calls; health has been looked at once before it yields."""
     await _look(backend, health)
     tasks = [
@@ -265,6 +274,9 @@ async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
         asyncio.create_task(_sweep(backend), name="sweep"),
         asyncio.create_task(_show_metrics(backend.metrics), name="metrics"),
     ]
+    if certificates:
+        follow = _follow_certificates(certificates, backend.metrics)
+        tasks.append(asyncio.create_task(follow, name="certificates"))
     try:
         yield
     finally:
@@ -300,6 +312,20 @@ async def _show_metrics(metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
         metrics.tallies.flush()
+
+
+async def _follow_certificates(certificates: CertificateWatch, metrics: Metrics) -> None:
+    """Serve what is renewed on disk within seconds."""
+    while True:
+        metrics.certificate_expires(certificates.current.expires)
+        await asyncio.sleep(_CERTIFICATE_SECONDS)
+        try:
+            # Not in the loop: the files may be on a disk that is slow, or gone.
+            if found := await asyncio.to_thread(certificates.load):
+                certificates.replace(found)
+        except Exception:
+            # No reason to serve the old ones until they end.
+            log.exception("certificates cannot be looked at")
 
 
 async def _look(backend: Backend, health: Health) -> None:
@@ -358,6 +384,16 @@ def tls(config: Config) -> ServerTls | None:
         client_ca_file=section.client_ca_file,
         require_client_certificate=section.require_client_certificate,
     )
+
+
+def certificate_watch(config: Config) -> CertificateWatch | None:
+    """The certificates of the section ``server.tls``.
+
+    Raises:
+        CertificateError: they are not usable.
+    """
+    section = config.server.tls
+    return CertificateWatch(section.cert_file, section.key_file, section.client_ca_file) if section else None
 
 
 def limits(config: Config) -> Limits:

@@ -34,7 +34,7 @@ from session_service.observability.exposition import (
     share_metrics,
     shared_registry,
 )
-from session_service.serving import key_file, serve_by_signals, terminal_gone
+from session_service.serving import certificate_watch, key_file, serve_by_signals, terminal_gone
 from session_service.tokens.keys import load_key_ring
 from session_service.workers import EnvoyWorker, SpawnedWorker, Worker
 
@@ -58,12 +58,14 @@ def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
 
     Raises:
         KeyRingError: the key file is not usable.
+        CertificateError: the certificates of ``server.tls`` are not usable.
         ConfigError: the engine cannot run here.
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
-    # Each worker reads it again; what is wrong with it is told once.
+    # Each worker reads them again; what is wrong with them is logged once.
     load_key_ring(key_file(config))
+    certificate_watch(config)
     config = _listening_on(config, free_address(config.server.listen))
     engine = engine_of(config)
 

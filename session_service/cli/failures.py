@@ -15,6 +15,7 @@ from typing import Final
 
 import click
 
+from session_service.certificate_files import CertificateError
 from session_service.config import ConfigError
 from session_service.domain.errors import SessionServiceError, StoreUnavailable
 from session_service.serving import ServingEndedError
@@ -47,6 +48,7 @@ _FAILURES: Final[dict[type[Exception], type[click.ClickException]]] = {
     EmbeddedRedisError: Unavailable,
     ConfigError: Misused,
     KeyRingError: Misused,
+    CertificateError: Misused,
     SessionServiceError: Refused,
     DirectoryInUse: Refused,
     WorkerFailedError: Refused,

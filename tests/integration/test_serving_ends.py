@@ -1,4 +1,4 @@
-"""A server that ends by itself ends its process, which somebody starts anew; one that lives on serves nobody."""
+"""A server that ends by itself ends its process, to be started anew: one that lives on serves nobody."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_the_end_of_a_server_is_an_error(config: Config) -> None:
     """A path that is not UTF-8 ends a server of the library itself: noticed, though a call never ends."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def open_server(_config: Config) -> tuple[Server, str]:
+    def open_server(_config: Config, _certificates: object) -> tuple[Server, str]:
         server: Any = grpc.aio.server()
         return server, f"{LOOPBACK}:{server.add_insecure_port(f'{LOOPBACK}:0')}"
 

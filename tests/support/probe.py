@@ -19,6 +19,7 @@ from typing import Any, Final
 import grpc
 
 from session_service import envoy_binary
+from session_service.certificate_files import CertificateWatch
 from session_service.engines import grpc_aio
 from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
@@ -188,7 +189,9 @@ async def probe_on(
 @contextlib.asynccontextmanager
 async def _on_grpc_aio(listen: str, tls: ServerTls | None) -> AsyncIterator[None]:
     server = grpc_aio.make_server(LIMITS, share_port=False)
-    grpc_aio.listen(server, listen, tls)
+    required = tls is not None and tls.require_client_certificate
+    files = CertificateWatch(tls.cert_file, tls.key_file, tls.client_ca_file) if tls else None
+    grpc_aio.listen(server, listen, files, require_client_certificate=required)
     server.add_generic_rpc_handlers((Probe().handler(),))
     await server.start()
     try:
