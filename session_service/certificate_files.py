@@ -1,6 +1,6 @@
 """Certificates that are renewed on disk: read again and again, and used once they are whole.
 
-For every engine: ``CertificateWatch.load`` reads the files, ``replace`` hands a usable pair to who subscribed.
+For every engine: ``CertificateWatch.load`` reads the files, ``replace`` hands a usable pair to the engine.
 What is half-written, or does not fit together, leaves in use what was.
 """
 
