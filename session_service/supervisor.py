@@ -27,7 +27,7 @@ from session_service import envoy_binary, stopping
 from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
-from session_service.listen_address import free_address
+from session_service.listen_address import bindable, free_address
 from session_service.observability.exposition import (
     MetricsServer,
     forget_worker,
@@ -190,7 +190,7 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         return
     address = config.metrics.listen
     try:
-        endpoint = MetricsServer(registry, address.host, address.port)
+        endpoint = MetricsServer(registry, *bindable(address.host, address.port)[0])
     except OSError as error:
         raise OSError(f"metrics.listen: cannot listen on {address}: {error.strerror}") from error
     try:
