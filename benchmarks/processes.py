@@ -85,14 +85,14 @@ def server(
         path = Path(log.name)
         wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, what[-1])
         if process.poll() is not None:
-            raise BenchmarkError(f"{what[-1]} ended at once:\n{path.read_text()}")
+            raise BenchmarkError(f"{what[-1]} ended at once:\n{path.read_text(encoding='utf-8')}")
         yield Server(_served(path)[0], process.pid)
 
 
 def write_config(directory: Path, socket: Path) -> Path:
     """Write the one configuration of all servers over a Redis: the defaults, without background work."""
     keys = directory / "keys.json"
-    keys.write_text(json.dumps(new_document("HS256")))
+    keys.write_text(json.dumps(new_document("HS256")), encoding="utf-8")
     config = directory / "config.yaml"
     sections = {
         "redis": {"unix_socket": str(socket)},
@@ -101,15 +101,15 @@ def write_config(directory: Path, socket: Path) -> Path:
         "sweep": {"interval": _NEVER},
         "authz": {"enabled": True},
     }
-    config.write_text(yaml.safe_dump(sections))
+    config.write_text(yaml.safe_dump(sections), encoding="utf-8")
     return config
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU time that a process and its children have used up to now, in user mode and in the kernel."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     except OSError as error:
         raise BenchmarkError("CPU time is read from /proc: run the benchmarks on Linux") from error
     fields = stat.rpartition(")")[2].split()
@@ -120,8 +120,8 @@ def cpu_seconds(pid: int) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory that a process and its children have in use."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     except OSError as error:
         raise BenchmarkError("memory is read from /proc: run the benchmarks on Linux") from error
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(int(child)) for child in children)
@@ -171,5 +171,7 @@ def _answers(socket: Path) -> bool:
 
 def _served(log: Path) -> list[str]:
     """The addresses that the log says are served, one per worker."""
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")
+    ]
     return [line["address"] for line in lines if line["event"] == "serving"]

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import grpc
 
 from session_service import stopping
 from session_service.app import Backend, Service
-from session_service.certificate_files import CertificateWatch
+from session_service.certificate_files import CertificateWatch, renew
 from session_service.config import Config
 from session_service.domain.errors import StoreUnavailable
 from session_service.engines import grpc_aio
@@ -29,12 +29,11 @@ from session_service.rpc.health import Health
 from session_service.rpc.limits import Limits, ServerTls
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
+from session_service.serving_end import raise_when_ended
 from session_service.tokens.keys import KeyRingError, load_key_ring
 
 _HEALTH_SECONDS = 1.0
 _METRICS_SECONDS = 1.0
-_ENDED_SECONDS = 1.0
-_CERTIFICATE_SECONDS = 1.0
 _GC_THRESHOLDS = (10_000, 20, 50)
 
 log = logging.getLogger(__name__)
@@ -54,10 +53,6 @@ class Server(Protocol):
 
     async def wait_for_termination(self, timeout: float | None = None) -> bool:
         """Return when it has ended, or ``True`` after so many seconds; raise what ended it unasked."""
-
-
-class ServingEndedError(Exception):
-    """The server ended although nobody had asked it to; its own log says why."""
 
 
 OpenServer = Callable[[Config, CertificateWatch | None], tuple[Server, str]]
@@ -144,7 +139,7 @@ async def _stopping(orders: Orders, running: Running) -> None:
         ServingEndedError: the server ended before; a process that lives on would serve nobody.
     """
     ordered = asyncio.ensure_future(orders.stopping.wait())
-    ended = asyncio.ensure_future(_until_it_ends(running.server))
+    ended = asyncio.ensure_future(raise_when_ended(running.server))
     try:
         await asyncio.wait({ordered, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not ordered.done():
@@ -153,20 +148,6 @@ async def _stopping(orders: Orders, running: Running) -> None:
     finally:
         ordered.cancel()
         ended.cancel()
-
-
-async def _until_it_ends(server: Server) -> NoReturn:
-    """Raise when a server has ended by itself.
-
-    Asked again and again: ``grpc.aio`` also waits for the calls in flight, some of which never end, before it
-    says so by itself.
-    """
-    try:
-        while await server.wait_for_termination(_ENDED_SECONDS):
-            pass
-    except Exception as error:
-        raise ServingEndedError("the server has ended by itself") from error
-    raise ServingEndedError("the server has ended by itself")
 
 
 def _collect_seldom() -> None:
@@ -275,8 +256,8 @@ async def _background(
         asyncio.create_task(_show_metrics(backend.metrics), name="metrics"),
     ]
     if certificates:
-        follow = _follow_certificates(certificates, backend.metrics)
-        tasks.append(asyncio.create_task(follow, name="certificates"))
+        renewing = renew(certificates, backend.metrics.certificate_expires)
+        tasks.append(asyncio.create_task(renewing, name="certificates"))
     try:
         yield
     finally:
@@ -312,20 +293,6 @@ async def _show_metrics(metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
         metrics.tallies.flush()
-
-
-async def _follow_certificates(certificates: CertificateWatch, metrics: Metrics) -> None:
-    """Serve what is renewed on disk within seconds."""
-    while True:
-        metrics.certificate_expires(certificates.current.expires)
-        await asyncio.sleep(_CERTIFICATE_SECONDS)
-        try:
-            # Not in the loop: the files may be on a disk that is slow, or gone.
-            if found := await asyncio.to_thread(certificates.load):
-                certificates.replace(found)
-        except Exception:
-            # No reason to serve the old ones until they end.
-            log.exception("certificates cannot be looked at")
 
 
 async def _look(backend: Backend, health: Health) -> None:

@@ -163,7 +163,7 @@ class EnvoyWorker:
         server, log = config.server, config.logging
         listener = Listener(server.listen, share_port, limits(config), tls(config), server.cors_origins)
         envoy = bootstrap(listener, application, admin_socket, json_log=log.format == "json")
-        bootstrap_file.write_text(json.dumps(envoy))
+        bootstrap_file.write_text(json.dumps(envoy), encoding="utf-8")
         self._connection, inside = multiprocessing.Pipe()
         with inside:
             self._process = subprocess.Popen(  # noqa: S603 - the installed Envoy

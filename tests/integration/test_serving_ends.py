@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from session_service.app import make_metrics
 from session_service.config import Config
-from session_service.serving import Orders, Server, ServingEndedError, serve
+from session_service.serving import Orders, Server, serve
+from session_service.serving_end import ServingEndedError
 from session_service.tokens.keys import new_document
 from tests.support import LOOPBACK, RedisServer
 from tests.support.raw_http2 import raw_http2

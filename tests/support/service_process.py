@@ -199,11 +199,11 @@ class ServiceProcess:
             digest = service_key_digest(self.admin_key)
             sections["tokens"] = {"key_file": str(self.key_file)}
             sections["admin"] = {"service_keys": [{"name": "test", "digest": digest, "roles": ["admin"]}]}
-            self.key_file.write_text(json.dumps(self.key_document))
+            self.key_file.write_text(json.dumps(self.key_document), encoding="utf-8")
         for name, values in config.items():
             sections[name] = sections.get(name, {}) | dict(values)
         self.address = sections["server"]["listen"]
-        self.config_file.write_text(yaml.safe_dump(sections))
+        self.config_file.write_text(yaml.safe_dump(sections), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str | Path]:
         mode = ["--dev"] if self._dev else []
