@@ -20,8 +20,9 @@ from session_service.rpc.check_messages import max_staleness_of
 from session_service.rpc.conversions import verified_bytes
 from session_service.rpc.envoy_auth import external_auth_pb2
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.forward_auth import PATH, ForwardAuth
-from session_service.rpc.http import HttpResponse
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.http.verify import RestVerify, rest_verify
 from session_service.rpc.limits import Limits
 
 VERIFY_TOKEN: Final = "/session.v1.SessionService/VerifyToken"  # noqa: S105 - a method
@@ -29,9 +30,6 @@ CHECK: Final = "/envoy.service.auth.v3.Authorization/Check"
 
 Fields = Callable[[str], Sequence[bytes]]
 """Gives the values that a call's metadata has under a name, in order, as they were sent."""
-
-Texts = Callable[[str], Sequence[str]]
-"""Gives the values of a header field, in order."""
 
 
 class BatchedMethod(Protocol):
@@ -48,16 +46,6 @@ class BatchedMethod(Protocol):
         """The response to an outcome, ``None`` where nothing was checked; raises what fails the call."""
 
 
-class BatchedPage(Protocol):
-    """A page of plain HTTP that is one check."""
-
-    def asked(self, values: Texts, query: str) -> Asked:
-        """What a request wants checked; what it raises is the outcome."""
-
-    def decided(self, outcome: Outcome | None) -> HttpResponse:
-        """The response to an outcome, ``None`` where nothing was checked."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batched:
     """All of them, and what an engine needs to serve them.
@@ -67,14 +55,24 @@ class Batched:
         room: where calls of gRPC find room, shared with all other unary ones.
         observer: told of every call of gRPC.
         methods: by full name.
-        pages: by path.
+        forward_auth: answers gateways over plain HTTP, if they are.
     """
 
     check: TokenCheck
     room: Room
     observer: BatchObserver
     methods: Mapping[str, BatchedMethod]
-    pages: Mapping[str, BatchedPage]
+    forward_auth: ForwardAuth | None
+
+    def rest(self, app: HttpApp) -> Mapping[str, RestVerify]:
+        """VerifyToken by REST, by the paths that take it by POST."""
+        return rest_verify(app)
+
+
+def verify_asked(request: pb.VerifyTokenRequest, values: Fields) -> Asked:
+    """What a request of VerifyToken wants checked: its own token, else that of the metadata."""
+    token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
+    return token, max_staleness_of(request), None
 
 
 class VerifyTokenMethod:
@@ -89,8 +87,7 @@ class VerifyTokenMethod:
 
     def asked(self, request: pb.VerifyTokenRequest, values: Fields) -> Asked:
         """The token of the request, else that of the metadata."""
-        token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
-        return token, max_staleness_of(request), None
+        return verify_asked(request, values)
 
     def answered(self, outcome: Outcome | None) -> bytes:
         """Whose token it is."""
@@ -128,8 +125,3 @@ def batched_methods(limits: Limits, authorization: ExtAuthzServicer | None) -> d
     if authorization is not None:
         methods[CHECK] = CheckMethod(authorization, limits.message_bytes(CHECK))
     return methods
-
-
-def batched_pages(forward_auth: ForwardAuth | None) -> dict[str, BatchedPage]:
-    """The pages that are served in batches, by path."""
-    return {} if forward_auth is None else {PATH: forward_auth}

@@ -1,108 +1,116 @@
-"""Plain HTTP on the native engine: pages, and what all other requests are answered."""
+"""Plain HTTP on the native engine, between what Rust hands over and the values of ``rpc.http``."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from typing import Final
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Final
 
 import grpc
 
-from session_service.engines.native.surface import Call, Engine, Fault
-from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
-from session_service.rpc.http_status import http_failure
+from session_service.engines.native.surface import Call, Engine, Fault, Pairs
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.status import http_failure
+from session_service.rpc.http.values import Headers, HttpReply, HttpRequest, HttpResponse, HttpStream
 
-_NO_SUCH_PAGE: Final = http_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
-_NOT_IN_GRPC: Final = http_failure(
-    415,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    "this path takes gRPC, by POST with a content-type of application/grpc; JSON has paths of its own",
-)
-_FAILED: Final = http_failure(500, grpc.StatusCode.INTERNAL, "internal error")
-TOO_MANY: Final = http_failure(
-    503, grpc.StatusCode.UNAVAILABLE, "the service is busy; try again shortly", ("retry-after", "1")
-)
-_FAULTS: Final[Mapping[str, tuple[int, grpc.StatusCode]]] = {
-    "malformed_request": (400, grpc.StatusCode.INVALID_ARGUMENT),
-    "malformed_metadata": (400, grpc.StatusCode.INVALID_ARGUMENT),
-    "message_too_large": (413, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    "metadata_too_large": (431, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    "unknown_encoding": (415, grpc.StatusCode.UNIMPLEMENTED),
-    "unknown_method": (404, grpc.StatusCode.NOT_FOUND),
-    "late": (408, grpc.StatusCode.DEADLINE_EXCEEDED),
+_FAULTS: Final[Mapping[str, Callable[[str], HttpResponse]]] = {
+    "malformed_request": lambda text: http_failure(400, grpc.StatusCode.INVALID_ARGUMENT, text),
+    "malformed_metadata": lambda text: http_failure(400, grpc.StatusCode.INVALID_ARGUMENT, text),
+    "message_too_large": lambda text: http_failure(413, grpc.StatusCode.RESOURCE_EXHAUSTED, text),
+    "metadata_too_large": lambda text: http_failure(431, grpc.StatusCode.RESOURCE_EXHAUSTED, text),
+    "unknown_encoding": lambda text: http_failure(415, grpc.StatusCode.UNIMPLEMENTED, text),
+    "unknown_method": lambda _: refusals.NO_SUCH_PATH,
+    "late": lambda _: refusals.LATE_REQUEST,
 }
 
-log = logging.getLogger(__name__)
 
-
-class NativePages:
-    """Answers what is no gRPC.
+class NativePage:
+    """A request of plain HTTP that is answered by a task.
 
     Args:
-        limit: requests in hand at once; more are answered that they may come again.
+        engine: what carries it.
+        call: the request.
+        app: answers.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pages: dict[str, HttpHandler] = {}
-        self._methods: frozenset[str] = frozenset()
-        self.under_way = 0
-        """Requests in hand."""
+    def __init__(self, engine: Engine, call: Call, app: HttpApp) -> None:
+        self._engine = engine
+        self._call = call
+        self._app = app
+        self._room: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
 
-    def add(self, path: str, handler: HttpHandler) -> None:
-        """Answer at this path."""
-        self._pages[path] = handler
+    def serve_by(self, task: asyncio.Task[Any]) -> None:
+        """Note the task to be cancelled when nobody waits for the answer."""
+        self._task = task
 
-    @property
-    def paths(self) -> list[str]:
-        """Where pages are."""
-        return list(self._pages)
-
-    def close(self) -> None:
-        """Answer no more: whoever asks is answered that they may come again."""
-        self._limit = 0
-
-    async def answer(self, call: Call, *, is_method: bool) -> HttpResponse:
-        """The response to one request.
-
-        Args:
-            call: the request.
-            is_method: whether its path is that of a gRPC method.
-        """
-        self.under_way += 1
-        try:
-            return await self._response(call, is_method=is_method)
-        except Exception:
-            log.exception("page failed", extra={"path": call.path})
-            return _FAILED
-        finally:
-            self.under_way -= 1
-
-    async def _response(self, call: Call, *, is_method: bool) -> HttpResponse:
+    async def serve(self) -> None:
+        """Answer the request."""
+        call = self._call
+        request = request_of(call)
         if call.fault is not None:
-            return _refused(call.fault)
-        page = self._pages.get(call.path)
-        if page is None:
-            return _NOT_IN_GRPC if is_method else _NO_SUCH_PAGE
-        return await page(_request(call)) if self.under_way <= self._limit else TOO_MANY
+            respond(self._engine, call.id, self._app.finished(request, refused(call.fault)))
+            return
+        reply = await self._app(request)
+        if isinstance(reply, HttpStream):
+            await self._stream(reply)
+        else:
+            respond(self._engine, call.id, reply)
+
+    def writable(self) -> None:
+        """Take note that what was written last has left."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def leave(self, *, overdue: bool) -> None:  # noqa: ARG002 - HTTP makes no difference
+        """Cancel what makes the answer, since nobody waits for it."""
+        self.cut_off()
+
+    def cut_off(self) -> None:
+        """Cancel what makes the answer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _stream(self, reply: HttpStream) -> None:
+        number = self._call.id
+        self._engine.start(number, encoded(reply.headers), reply.status)
+        try:
+            pieces: Any = reply.pieces
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if self._room is not None:
+                        await self._room
+                    self._room = asyncio.get_running_loop().create_future()
+                    self._engine.write(number, piece)
+        except asyncio.CancelledError:
+            self._engine.abort(number)
+            raise
+        self._engine.close(number)
 
 
-def respond(engine: Engine, call: int, page: HttpResponse) -> None:
-    """Answer a call of plain HTTP whole."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in page.headers]
-    engine.respond(call, page.status, headers, page.body)
+def respond(engine: Engine, call: int, reply: HttpReply) -> None:
+    """Answer a request whole."""
+    body = reply.body if isinstance(reply, HttpResponse) else b""
+    engine.respond(call, reply.status, encoded(reply.headers), body)
 
 
-def _refused(fault: Fault) -> HttpResponse:
+def encoded(headers: Headers) -> Pairs:
+    """Header fields as they are sent."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def refused(fault: Fault) -> HttpResponse:
+    """The answer to a request that the engine found at fault."""
     kind, text = fault
-    status, code = _FAULTS[kind]
-    return http_failure(status, code, text)
+    return _FAULTS[kind](text)
 
 
-def _request(call: Call) -> HttpRequest:
+def request_of(call: Call) -> HttpRequest:
+    """The request as a value."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.headers()]
+    certificate = call.certificate() if call.secure else None
     return HttpRequest(
-        call.verb,
-        call.path,
-        call.query,
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.headers()],
+        call.verb, call.path, call.query, headers, call.message, call.peer, call.secure, certificate
     )

@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
 
 from session_service.engines.native.call import NativeCall
-from session_service.engines.native.checks import CheckBatches, Kind, MethodKind, PageKind
+from session_service.engines.native.checks import (
+    CheckBatches,
+    ForwardAuthKind,
+    Kind,
+    MethodKind,
+    RestKind,
+)
 from session_service.engines.native.methods import Method, fail, method_of, serve
-from session_service.engines.native.pages import NativePages, respond
+from session_service.engines.native.pages import NativePage, encoded, respond
 from session_service.engines.native.surface import (
     END,
     GONE,
@@ -32,7 +38,9 @@ from session_service.engines.native.surface import (
 )
 from session_service.rpc.batched import Batched
 from session_service.rpc.boundary import MethodHandlers, Room
-from session_service.rpc.http import HttpHandler
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import PATH
 from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
@@ -50,6 +58,7 @@ MakeEngine: TypeAlias = Callable[..., Engine]
 _HELD_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.02
 _OTHER_FILES: Final = 128
+_NO_KIND: Final = (None, "")
 
 
 class NativeServer:
@@ -59,7 +68,7 @@ class NativeServer:
         make_engine: makes what carries the calls.
         limits: what one client, or all of them, may cost.
         listen: gives the engine its sockets and certificates, before it is asked for calls.
-        cross_origin: header fields that the response to a call of gRPC-Web begins with.
+        http: answers plain HTTP.
     """
 
     def __init__(
@@ -67,20 +76,19 @@ class NativeServer:
         make_engine: MakeEngine,
         limits: Limits,
         listen: Callable[[Engine], None],
-        cross_origin: Callable[[Call], Pairs] = lambda _: (),
+        http: HttpApp,
     ) -> None:
         self._make_engine = make_engine
         self._limits = limits
         self._listen = listen
-        self._cross_origin = cross_origin
+        self._http = http
         self._places: dict[str, int] = {}
         self._methods: list[Method] = []
         self._kinds: list[Kind | None] = []
-        self._page_kinds: dict[str, Kind] = {}
-        self._pages = NativePages(limits.max_concurrent_rpcs)
+        # With the one method of HTTP that is served in batches there; empty = any.
+        self._paths: dict[str, tuple[Kind | None, str]] = {}
         self._batched: Batched | None = None
-        self._calls: dict[int, NativeCall] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._calls: dict[int, NativeCall | NativePage] = {}
         self._held: asyncio.TimerHandle | None = None
         self._hushed = False
         self._stopped = False
@@ -94,10 +102,6 @@ class NativeServer:
             for name, handler in cast(MethodHandlers, each).methods.items():
                 self._places[name] = len(self._methods)
                 self._methods.append(method_of(handler))
-
-    def add_page(self, path: str, handler: HttpHandler) -> None:
-        """Answer plain HTTP at this path."""
-        self._pages.add(path, handler)
 
     def add_batched(self, batched: Batched) -> None:
         """Serve calls of these together."""
@@ -128,7 +132,6 @@ class NativeServer:
             await self._idle(self._loop.time() + grace)
         # Connections that are open may still bring calls, and would for as long as somebody sends them.
         self._stopped = True
-        self._pages.close()
         for call in list(self._calls.values()):
             call.cut_off()
         await self._idle(math.inf, answered=False)
@@ -179,57 +182,51 @@ class NativeServer:
             return None
         if call.method >= 0:
             return self._kinds[call.method]
-        return self._page_kinds.get(call.path) if call.kind == HTTP else None
+        kind, verb = self._paths.get(call.path, _NO_KIND) if call.kind == HTTP else _NO_KIND
+        return kind if not verb or call.verb == verb else None
 
     def _pass_on(self, event: Event) -> None:
         number, kind, what = event
-        context = self._calls.get(number)
-        if context is None:
-            if kind == GONE:
-                self._leave(number)
-        elif kind == MESSAGES:
-            context.arrived(cast("list[bytes]", what))
-        elif kind == END:
-            context.ended(cast("Fault | None", what))
+        call = self._calls.get(number)
+        if call is None:
+            if kind == GONE and self._checks is not None:
+                self._checks.leave(number)
         elif kind == WRITABLE:
-            context.writable()
+            call.writable()
         elif kind == GONE:
-            context.leave(overdue=bool(what))
-
-    def _leave(self, number: int) -> None:
-        """End what goes on for a call of plain HTTP, or in a batch, whose answer nobody waits for."""
-        task = self._tasks.get(number)
-        if task is not None:
-            task.cancel()
-        elif self._checks is not None:
-            self._checks.leave(number)
+            call.leave(overdue=bool(what))
+        elif isinstance(call, NativeCall):
+            if kind == MESSAGES:
+                call.arrived(cast("list[bytes]", what))
+            elif kind == END:
+                call.ended(cast("Fault | None", what))
 
     # -- calls that are served by tasks
 
     def _begin(self, call: Call) -> None:
-        work = self._answer_page(call) if call.kind == HTTP else self._serve(call)
-        if work is None:
-            return
+        served: NativeCall | NativePage
+        if call.kind == HTTP:
+            if self._stopped:
+                respond(self._engine, call.id, refusals.BUSY)
+                return
+            served = NativePage(self._engine, call, self._http)
+            work = served.serve()
+        else:
+            served = NativeCall(self._engine, call, self._always(call) if call.web else ())
+            if self._stopped:
+                fail(served, StoppingError("the server stops"))
+                return
+            work = serve(self._methods[call.method] if call.method >= 0 else None, served, call)
         number = call.id
-        task = self._tasks[number] = self._loop.create_task(work)
-        if number in self._calls:
-            self._calls[number].serve_by(task)
-        task.add_done_callback(lambda _: self._forget(number))
+        self._calls[number] = served
+        task = self._loop.create_task(work)
+        served.serve_by(task)
+        task.add_done_callback(lambda _: self._calls.pop(number))
 
-    def _serve(self, call: Call) -> Coroutine[Any, Any, None] | None:
-        context = NativeCall(self._engine, call, self._cross_origin(call) if call.web else ())
-        if self._stopped:
-            fail(context, StoppingError("the server stops"))
-            return None
-        self._calls[call.id] = context
-        return serve(self._methods[call.method] if call.method >= 0 else None, context, call)
-
-    async def _answer_page(self, call: Call) -> None:
-        respond(self._engine, call.id, await self._pages.answer(call, is_method=call.path in self._places))
-
-    def _forget(self, number: int) -> None:
-        self._calls.pop(number, None)
-        self._tasks.pop(number, None)
+    def _always(self, call: Call) -> Pairs:
+        """Header fields that the response to a call of gRPC-Web begins with."""
+        origins = call.values("origin")
+        return encoded(self._http.cross_origin(origins[0].decode("latin-1") if len(origins) == 1 else None))
 
     # --
 
@@ -242,7 +239,7 @@ class NativeServer:
         """
         while self._loop.time() < deadline:
             waiting = answered and self._engine.counts()["calls"]
-            if not (waiting or self._tasks or (self._checks and self._checks.under_way)):
+            if not (waiting or self._calls or (self._checks and self._checks.under_way)):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -257,10 +254,13 @@ class NativeServer:
                     room=batched.room,
                     observer=batched.observer,
                     engine=engine,
-                    always=self._cross_origin,
+                    always=self._always,
                 )
-        room = Room(limits.max_concurrent_rpcs)
-        self._page_kinds = {path: PageKind(page, room, engine) for path, page in batched.pages.items()}
+        for path, verify in batched.rest(self._http).items():
+            self._paths[path] = RestKind(verify, batched.room, batched.observer, engine), "POST"
+        if batched.forward_auth is not None:
+            room = Room(limits.max_concurrent_rpcs)
+            self._paths[PATH] = ForwardAuthKind(batched.forward_auth, room, self._http, engine), ""
 
     def _settings(self) -> dict[str, Any]:
         limits = self._limits
@@ -269,7 +269,7 @@ class NativeServer:
                 (name, method.streams, limits.message_bytes(name))
                 for name, method in zip(self._places, self._methods, strict=True)
             ],
-            "pages": self._pages.paths,
+            "pages": list(self._http.page_paths),
             "body_bytes": limits.max_message_bytes,
             "larger_bodies": {path: limits.message_bytes(path) for path in LARGER_REQUESTS},
             "metadata_bytes": limits.max_metadata_bytes,
