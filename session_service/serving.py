@@ -206,7 +206,7 @@ async def running(
         section, traffic = config.server, Traffic(metrics.calls)
         http = HttpApp(limits(config), _cors(config), lambda: service.health.serving)
         server, address = open_server(config, http)
-        mount(server, http, service.servicers, traffic, limits(config), reflection=section.reflection)
+        mount((server, http), service.servicers, traffic, limits(config), reflection=section.reflection)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})

@@ -13,18 +13,15 @@ from typing import Any, Final, Protocol
 from session_api.v1 import session_service_pb2 as pb
 
 from session_service.domain.checks import Asked, Outcome, TokenCheck
-from session_service.domain.errors import Overloaded
 from session_service.domain.models import Identity
-from session_service.rpc.boundary import OK, BatchObserver, Room, failure, safe_deserializer
+from session_service.rpc.boundary import BatchObserver, Room, safe_deserializer
 from session_service.rpc.caller import AUTHORIZATION, bearer_of
 from session_service.rpc.check_messages import max_staleness_of
 from session_service.rpc.conversions import verified_bytes
 from session_service.rpc.envoy_auth import external_auth_pb2
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.http import refusals
 from session_service.rpc.http.app import HttpApp
-from session_service.rpc.http.forward_auth import PATH, ForwardAuth
-from session_service.rpc.http.values import HttpQuestion, HttpResponse
+from session_service.rpc.http.forward_auth import ForwardAuth
 from session_service.rpc.http.verify import RestVerify, rest_verify
 from session_service.rpc.limits import Limits
 
@@ -49,21 +46,6 @@ class BatchedMethod(Protocol):
         """The response to an outcome, ``None`` where nothing was checked; raises what fails the call."""
 
 
-class BatchedPage(Protocol):
-    """A path of plain HTTP where a request is one check."""
-
-    verb: str
-    """The method of HTTP that is one; empty = every."""
-    counted_as: str
-    """The RPC as which its requests are limited and counted; empty = it does so itself."""
-
-    def asked(self, request: HttpQuestion) -> Asked:
-        """What a request wants checked; what it raises is the outcome."""
-
-    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
-        """The response to an outcome, ``None`` where nothing was checked; and the reason for the metrics."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batched:
     """All of them, and what an engine needs to serve them.
@@ -73,14 +55,24 @@ class Batched:
         room: where calls of gRPC find room, shared with all other unary ones.
         observer: told of every call of gRPC.
         methods: by full name.
-        pages: of plain HTTP, by path.
+        forward_auth: answers gateways over plain HTTP, if they are.
     """
 
     check: TokenCheck
     room: Room
     observer: BatchObserver
     methods: Mapping[str, BatchedMethod]
-    pages: Mapping[str, BatchedPage]
+    forward_auth: ForwardAuth | None
+
+    def rest(self, app: HttpApp) -> Mapping[str, RestVerify]:
+        """VerifyToken by REST, by the paths that take it by POST."""
+        return rest_verify(app)
+
+
+def verify_asked(request: pb.VerifyTokenRequest, values: Fields) -> Asked:
+    """What a request of VerifyToken wants checked: its own token, else that of the metadata."""
+    token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
+    return token, max_staleness_of(request), None
 
 
 class VerifyTokenMethod:
@@ -95,8 +87,7 @@ class VerifyTokenMethod:
 
     def asked(self, request: pb.VerifyTokenRequest, values: Fields) -> Asked:
         """The token of the request, else that of the metadata."""
-        token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
-        return token, max_staleness_of(request), None
+        return verify_asked(request, values)
 
     def answered(self, outcome: Outcome | None) -> bytes:
         """Whose token it is."""
@@ -134,66 +125,3 @@ def batched_methods(limits: Limits, authorization: ExtAuthzServicer | None) -> d
     if authorization is not None:
         methods[CHECK] = CheckMethod(authorization, limits.message_bytes(CHECK))
     return methods
-
-
-class ForwardAuthPage:
-    """Forward-auth, which counts its decisions itself.
-
-    Args:
-        app: completes answers.
-        forward_auth: decides what to ask and to answer.
-    """
-
-    verb = ""
-    counted_as = ""
-
-    def __init__(self, app: HttpApp, forward_auth: ForwardAuth) -> None:
-        self._finished = app.finished
-        self._forward_auth = forward_auth
-
-    def asked(self, request: HttpQuestion) -> Asked:
-        """The token of the request that the gateway asks about."""
-        return self._forward_auth.asked(request.values, request.query)
-
-    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
-        """Whether it may pass."""
-        busy = type(outcome) is Overloaded
-        response = refusals.BUSY if busy else self._forward_auth.decided(outcome)
-        return self._finished(request, response), OK
-
-
-class RestVerifyPage:
-    """VerifyToken by REST.
-
-    Args:
-        verify: between HTTP and the messages.
-    """
-
-    verb = "POST"
-    counted_as = VERIFY_TOKEN
-
-    def __init__(self, verify: RestVerify) -> None:
-        self._verify = verify
-
-    def asked(self, request: HttpQuestion) -> Asked:
-        """The token of the body, else that of the header."""
-        message = self._verify.request(request)
-        token = message.token or bearer_of(request.values(AUTHORIZATION))
-        return token, max_staleness_of(message), None
-
-    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
-        """Whose token it is."""
-        if type(outcome) is Identity:
-            return self._verify.answer(request, outcome), OK
-        error = outcome if isinstance(outcome, Exception) else TypeError("VerifyToken always checks")
-        return self._verify.answer(request, error), failure(VERIFY_TOKEN, error).reason
-
-
-def batched_pages(app: HttpApp, forward_auth: ForwardAuth | None) -> dict[str, BatchedPage]:
-    """The paths of plain HTTP that are served in batches."""
-    pages: dict[str, BatchedPage] = {
-        path: RestVerifyPage(verify) for path, verify in rest_verify(app).items()
-    }
-    if forward_auth is not None:
-        pages[PATH] = ForwardAuthPage(app, forward_auth)
-    return pages

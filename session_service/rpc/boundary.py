@@ -102,16 +102,6 @@ class Room:
         """Give the place back."""
         self._left += 1
 
-    def enter_some(self, count: int) -> int:
-        """Take as many of these places as there are; how many they were, each to be left."""
-        taken = min(count, max(self._left, 0))
-        self._left -= taken
-        return taken
-
-    def leave_some(self, count: int) -> None:
-        """Give so many places back."""
-        self._left += count
-
 
 class Boundary:
     """Wraps each registered method and passes it on to the engines.
@@ -141,10 +131,8 @@ class Boundary:
         per method and goes through all of those tasks at every call.
         """
         wrapped = {
-            method: self._wrapped(method, handler)
-            for method, handler in (
-                (f"/{service_name}/{name}", each) for name, each in method_handlers.items()
-            )
+            f"/{service_name}/{name}": self._wrapped(f"/{service_name}/{name}", handler)
+            for name, handler in method_handlers.items()
         }
         for engine in self._engines:
             engine.add_generic_rpc_handlers((MethodHandlers(wrapped),))

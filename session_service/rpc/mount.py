@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -16,12 +17,11 @@ from session_api.v1 import (
 
 from session_service.domain.checks import TokenCheck
 from session_service.rpc.admin_servicer import AdminServicer
-from session_service.rpc.batched import Batched, batched_methods, batched_pages
+from session_service.rpc.batched import Batched, batched_methods
 from session_service.rpc.boundary import BatchObserver, Boundary, Engine
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.health import Health
-from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.forward_auth import PATH, ForwardAuth
 from session_service.rpc.http.values import HttpHandler
 from session_service.rpc.limits import Limits
@@ -68,42 +68,36 @@ class ServesBatches(Protocol):
 
 
 def mount(
-    engine: Engine,
-    http: HttpApp,
+    engines: Sequence[Engine],
     servicers: Servicers,
     observer: BatchObserver,
     limits: Limits,
     *,
     reflection: bool,
 ) -> None:
-    """Register every service on an engine and for HTTP, each method within one boundary.
+    """Register every service on each engine, each method within one boundary.
 
     Args:
-        engine: what carries gRPC.
-        http: answers plain HTTP.
+        engines: where.
         servicers: what is served.
         observer: told of every call.
         limits: what is borne; see ``Boundary``.
         reflection: whether gRPC reflection is served.
     """
-    boundary: Any = Boundary((engine, http), observer, limits)
-    batched = Batched(
-        servicers.check,
-        boundary.calls,
-        observer,
-        batched_methods(limits, servicers.authorization),
-        batched_pages(http, servicers.forward_auth),
-    )
-    if isinstance(engine, ServesBatches):
-        engine.add_batched(batched)
+    boundary: Any = Boundary(engines, observer, limits)
+    methods = batched_methods(limits, servicers.authorization)
+    batched = Batched(servicers.check, boundary.calls, observer, methods, servicers.forward_auth)
+    for engine in engines:
+        if isinstance(engine, ServesBatches):
+            engine.add_batched(batched)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
     if servicers.authorization:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicers.authorization, boundary)
-    for each in (engine, http):
-        if servicers.forward_auth and isinstance(each, Pages):
-            each.add_page(PATH, servicers.forward_auth)
+    for engine in engines:
+        if servicers.forward_auth and isinstance(engine, Pages):
+            engine.add_page(PATH, servicers.forward_auth)
     if reflection:
         shown = [name for name in SERVICES if name != AUTHORIZATION or servicers.authorization]
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server

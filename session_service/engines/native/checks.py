@@ -6,31 +6,45 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from session_service.domain.authorization import allowed
 from session_service.domain.checks import Asked, Outcome, Settle
 from session_service.domain.errors import Overloaded, SessionServiceError
 from session_service.domain.models import Identity
-from session_service.engines.native.pages import PageCall, respond
+from session_service.engines.native.pages import request_of, respond
 from session_service.engines.native.surface import Call, Engine, Pairs
-from session_service.rpc.batched import BatchedMethod, BatchedPage
+from session_service.rpc.batched import VERIFY_TOKEN, BatchedMethod, verify_asked
 from session_service.rpc.boundary import OK, BatchObserver, Room, failure
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.http.values import HttpRequest
+from session_service.rpc.http.verify import RestVerify
 from session_service.rpc.metadata import fields_of
 
 _CANCELLED: Final = "CANCELLED"
 
 
 class Kind(Protocol):
-    """How calls of one method, or of one page, are read and answered."""
+    """How calls of one method, or at one path, are read and answered."""
 
     room: Room
     """Where they find room."""
 
-    def asked(self, call: Call) -> Asked:
-        """What is to be checked; raises what is the outcome instead."""
+    def asked(self, call: Call) -> tuple[str | None, float, Any]:
+        """A token and the bound of its check, and what ``answer`` is to know of the call besides.
 
-    def answer(self, call: Call, outcome: Outcome | None, answers: list[tuple[int, bytes]]) -> str:
+        No token: nothing is to be checked. What it raises is the outcome instead.
+        """
+
+    def answer(
+        self,
+        call: Call,
+        known: Any,
+        outcome: Outcome | None,
+        answers: list[tuple[int, bytes]],  # noqa: ANN401
+    ) -> str:
         """Answer a call, by adding to the answers or by itself; returns the reason for the metrics."""
 
     def count(self, reason: str, seconds: float, count: int) -> None:
@@ -77,18 +91,20 @@ class MethodKind:
         self._always = always
 
     def asked(self, call: Call) -> Asked:
-        """What the request wants checked."""
+        """What the request wants checked; the role is what is known besides."""
         request = self._read(call.message)
         if isinstance(request, Exception):
             raise Refusal(request)
         return self._asked(request, call.values)
 
-    def answer(self, call: Call, outcome: Outcome | None, answers: list[tuple[int, bytes]]) -> str:
+    def answer(
+        self, call: Call, known: str | None, outcome: Outcome | None, answers: list[tuple[int, bytes]]
+    ) -> str:
         """Answer with a message, or with the status of what is raised."""
         try:
             if type(outcome) is Refusal:
                 raise outcome.error
-            message = self._answered(outcome)
+            message = self._answered(outcome if known is None else with_role(outcome, known))
         except Exception as error:  # noqa: BLE001 - the catch-all
             return self._fail(call, error)
         if call.web:
@@ -109,38 +125,79 @@ class MethodKind:
         return status.reason
 
 
-class PageKind:
-    """Requests of plain HTTP at one path.
+class ForwardAuthKind:
+    """Gateways' requests by plain HTTP; the page counts its decisions itself.
 
     Args:
-        page: what they ask, and how they are answered.
+        page: what it asks and answers.
         room: as ``Kind``.
-        observer: told of every call, if the page is counted as one.
+        app: completes the answers.
         engine: what carries them.
     """
 
-    def __init__(self, page: BatchedPage, *, room: Room, observer: BatchObserver, engine: Engine) -> None:
+    def __init__(self, page: ForwardAuth, room: Room, app: HttpApp, engine: Engine) -> None:
         self.room = room
-        self.verb = page.verb
         self._page = page
-        self._observer = observer
+        self._app = app
         self._engine = engine
 
     def asked(self, call: Call) -> Asked:
-        """What the request wants checked."""
-        return self._page.asked(PageCall(call))
+        """What the request wants checked; the role is what is known besides."""
+        return self._page.asked(partial(_texts, call), call.query)
 
-    def answer(self, call: Call, outcome: Outcome | None, _answers: list[tuple[int, bytes]]) -> str:
+    def answer(
+        self, call: Call, known: str | None, outcome: Outcome | None, _answers: list[tuple[int, bytes]]
+    ) -> str:
         """Answer with a page."""
-        found = outcome.error if type(outcome) is Refusal else outcome
-        response, reason = self._page.answered(PageCall(call), found)
-        respond(self._engine, call.id, response)
+        if type(outcome) is Refusal:
+            response = refusals.BUSY
+        else:
+            response = self._page.decided(outcome if known is None else with_role(outcome, known))
+        respond(self._engine, call.id, self._app.finished_page(response))
+        return OK
+
+    def count(self, reason: str, seconds: float, count: int) -> None:
+        """Leave it to the page."""
+
+
+class RestKind:
+    """VerifyToken by REST, limited and counted as by gRPC.
+
+    Args:
+        verify: what is asked and answered at one path.
+        room: as ``Kind``.
+        observer: told of every call.
+        engine: what carries them.
+    """
+
+    def __init__(self, verify: RestVerify, room: Room, observer: BatchObserver, engine: Engine) -> None:
+        self.room = room
+        self._verify = verify
+        self._observer = observer
+        self._engine = engine
+
+    def asked(self, call: Call) -> tuple[str | None, float, HttpRequest]:
+        """What the request wants checked; the request itself is what is known besides."""
+        request = request_of(call)
+        token, bound, _ = verify_asked(self._verify.request(request), call.values)
+        return token, bound, request
+
+    def answer(
+        self,
+        call: Call,
+        known: HttpRequest | None,
+        outcome: Outcome | None,
+        _answers: list[tuple[int, bytes]],
+    ) -> str:
+        """Answer with JSON."""
+        found: Outcome = outcome.error if type(outcome) is Refusal else cast(Outcome, outcome)
+        reason = failure(VERIFY_TOKEN, found).reason if isinstance(found, Exception) else OK
+        respond(self._engine, call.id, self._verify.answer(known or request_of(call), found))
         return reason
 
     def count(self, reason: str, seconds: float, count: int) -> None:
-        """Tell the observer, unless the page counts its requests itself."""
-        if self._page.counted_as:
-            self._observer.calls_ended(self._page.counted_as, reason, seconds, count)
+        """Tell the observer of all RPCs."""
+        self._observer.calls_ended(VERIFY_TOKEN, reason, seconds, count)
 
 
 class CheckBatches:
@@ -176,7 +233,7 @@ class CheckBatches:
         for kind, call in calls:
             try:
                 kind.room.enter()
-                token, bound, role = kind.asked(call)
+                token, bound, more = kind.asked(call)
             except Overloaded as error:
                 known.append((kind, call, None))
                 outcomes.append(Refusal(error))
@@ -185,10 +242,10 @@ class CheckBatches:
                 outcomes.append(error)
             else:
                 if token is None:
-                    known.append((kind, call, None))
+                    known.append((kind, call, more))
                     outcomes.append(None)
                 else:
-                    batch.entries.append((kind, call, role))
+                    batch.entries.append((kind, call, more))
                     tokens.append(token)
                     bounds.append(bound)
         if tokens:
@@ -211,15 +268,12 @@ class CheckBatches:
         answers: list[tuple[int, bytes]] = []
         ended: Counter[tuple[Kind, str]] = Counter()
         gone = self._gone
-        for (kind, call, role), found in zip(entries, outcomes, strict=True):
-            outcome = found
-            if role is not None and type(found) is Identity:
-                outcome = _with_role(found, role)
+        for (kind, call, known), outcome in zip(entries, outcomes, strict=True):
             if gone and call.id in gone:
                 gone.discard(call.id)
                 reason = _CANCELLED
             else:
-                reason = kind.answer(call, outcome, answers)
+                reason = kind.answer(call, known, outcome, answers)
             kind.room.leave()
             ended[kind, reason] += 1
         if answers:
@@ -233,8 +287,8 @@ class CheckBatches:
             self._on_idle()
 
 
-Entry: TypeAlias = tuple[Kind, Call, str | None]
-"""How a call is answered, the call, and the role that its user must have."""
+Entry: TypeAlias = tuple[Kind, Call, Any]
+"""How a call is answered, the call, and what else is known of it."""
 
 
 class _Batch:
@@ -247,8 +301,13 @@ class _Batch:
         self.entries: list[Entry] = []
 
 
-def _with_role(identity: Identity, role: str) -> Outcome:
+def with_role(outcome: Outcome | None, role: str) -> Outcome | None:
+    """What a check came to, if the user must have a role as well."""
     try:
-        return allowed(identity, role)
+        return allowed(outcome, role) if isinstance(outcome, Identity) else outcome
     except SessionServiceError as error:
         return error
+
+
+def _texts(call: Call, name: str) -> list[str]:
+    return [value.decode("latin-1") for value in call.values(name)]

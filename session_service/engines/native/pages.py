@@ -1,111 +1,116 @@
-"""Plain HTTP between the native engine and the one handler that answers it."""
+"""Plain HTTP on the native engine, between what Rust hands over and the values of ``rpc.http``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
-from session_service.engines.native.surface import Call, Engine, Pairs
+import grpc
+
+from session_service.engines.native.surface import Call, Engine, Fault, Pairs
 from session_service.rpc.http import refusals
-from session_service.rpc.http.values import Headers, HttpRequest, HttpResponse, HttpStream
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.status import http_failure
+from session_service.rpc.http.values import Headers, HttpReply, HttpRequest, HttpResponse, HttpStream
 
-_FAULTS: Final[Mapping[str, HttpResponse]] = {
-    "late": refusals.LATE_REQUEST,
-    "malformed_request": refusals.NOT_HTTP,
+_FAULTS: Final[Mapping[str, Callable[[str], HttpResponse]]] = {
+    "malformed_request": lambda text: http_failure(400, grpc.StatusCode.INVALID_ARGUMENT, text),
+    "malformed_metadata": lambda text: http_failure(400, grpc.StatusCode.INVALID_ARGUMENT, text),
+    "message_too_large": lambda text: http_failure(413, grpc.StatusCode.RESOURCE_EXHAUSTED, text),
+    "metadata_too_large": lambda text: http_failure(431, grpc.StatusCode.RESOURCE_EXHAUSTED, text),
+    "unknown_encoding": lambda text: http_failure(415, grpc.StatusCode.UNIMPLEMENTED, text),
+    "unknown_method": lambda _: refusals.NO_SUCH_PATH,
+    "late": lambda _: refusals.LATE_REQUEST,
 }
 
 
-class PageCall:
-    """A request as batches look at it, each part made when it is looked at."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    @property
-    def path(self) -> str:
-        """See ``HttpRequest``."""
-        return self._call.path
-
-    @property
-    def query(self) -> str:
-        """See ``HttpRequest``."""
-        return self._call.query
-
-    @property
-    def body(self) -> bytes:
-        """See ``HttpRequest``."""
-        return self._call.message
-
-    def values(self, name: str) -> list[str]:
-        """See ``HttpRequest``."""
-        return [value.decode("latin-1") for value in self._call.values(name)]
-
-
-def request_of(call: Call) -> HttpRequest:
-    """A request as a value."""
-    return HttpRequest(
-        call.verb,
-        call.path,
-        call.query,
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.headers()],
-        call.message,
-        call.peer,
-        call.secure,
-        call.certificate(),
-    )
-
-
-def refused(kind: str, *, body_bytes: int, metadata_bytes: int) -> HttpResponse:
-    """The answer to a request that the engine found at fault.
-
-    Args:
-        kind: see ``Fault`` of the engine's surface.
-        body_bytes: that a body may have at its path.
-        metadata_bytes: that header fields may have.
-    """
-    if kind == "message_too_large":
-        return refusals.too_large(body_bytes)
-    if kind == "metadata_too_large":
-        return refusals.header_too_large(metadata_bytes)
-    return _FAULTS.get(kind, refusals.NOT_HTTP)
-
-
-def respond(engine: Engine, call: int, page: HttpResponse) -> None:
-    """Answer a call of plain HTTP whole."""
-    engine.respond(call, page.status, _pairs(page.headers), page.body)
-
-
-class StreamedPage:
-    """A response that is sent piece by piece, the next when HTTP's flow control has taken the one before.
+class NativePage:
+    """A request of plain HTTP that is answered by a task.
 
     Args:
         engine: what carries it.
-        call: its id.
+        call: the request.
+        app: answers.
     """
 
-    def __init__(self, engine: Engine, call: int) -> None:
+    def __init__(self, engine: Engine, call: Call, app: HttpApp) -> None:
         self._engine = engine
         self._call = call
-        self._room = asyncio.Event()
+        self._app = app
+        self._room: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def serve_by(self, task: asyncio.Task[Any]) -> None:
+        """Note the task to be cancelled when nobody waits for the answer."""
+        self._task = task
+
+    async def serve(self) -> None:
+        """Answer the request."""
+        call = self._call
+        request = request_of(call)
+        if call.fault is not None:
+            respond(self._engine, call.id, self._app.finished(request, refused(call.fault)))
+            return
+        reply = await self._app(request)
+        if isinstance(reply, HttpStream):
+            await self._stream(reply)
+        else:
+            respond(self._engine, call.id, reply)
 
     def writable(self) -> None:
-        """Send the next piece."""
-        self._room.set()
+        """Take note that what was written last has left."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
 
-    async def send(self, page: HttpStream) -> None:
-        """Send a response to its end; ``page.pieces`` is closed in any case."""
-        self._engine.start(self._call, _pairs(page.headers), page.status)
-        async with aclosing(page.pieces) as pieces:
-            async for piece in pieces:
-                self._room.clear()
-                self._engine.write(self._call, piece)
-                await self._room.wait()
-        self._engine.close(self._call)
+    def leave(self, *, overdue: bool) -> None:  # noqa: ARG002 - HTTP makes no difference
+        """Cancel what makes the answer, since nobody waits for it."""
+        self.cut_off()
+
+    def cut_off(self) -> None:
+        """Cancel what makes the answer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _stream(self, reply: HttpStream) -> None:
+        number = self._call.id
+        self._engine.start(number, encoded(reply.headers), reply.status)
+        try:
+            pieces: Any = reply.pieces
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if self._room is not None:
+                        await self._room
+                    self._room = asyncio.get_running_loop().create_future()
+                    self._engine.write(number, piece)
+        except asyncio.CancelledError:
+            self._engine.abort(number)
+            raise
+        self._engine.close(number)
 
 
-def _pairs(headers: Headers) -> Pairs:
+def respond(engine: Engine, call: int, reply: HttpReply) -> None:
+    """Answer a request whole."""
+    body = reply.body if isinstance(reply, HttpResponse) else b""
+    engine.respond(call, reply.status, encoded(reply.headers), body)
+
+
+def encoded(headers: Headers) -> Pairs:
+    """Header fields as they are sent."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def refused(fault: Fault) -> HttpResponse:
+    """The answer to a request that the engine found at fault."""
+    kind, text = fault
+    return _FAULTS[kind](text)
+
+
+def request_of(call: Call) -> HttpRequest:
+    """The request as a value."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.headers()]
+    certificate = call.certificate() if call.secure else None
+    return HttpRequest(
+        call.verb, call.path, call.query, headers, call.message, call.peer, call.secure, certificate
+    )

@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
 
 from session_service.engines.native.call import NativeCall
-from session_service.engines.native.checks import CheckBatches, Kind, MethodKind, PageKind
+from session_service.engines.native.checks import (
+    CheckBatches,
+    ForwardAuthKind,
+    Kind,
+    MethodKind,
+    RestKind,
+)
 from session_service.engines.native.methods import Method, fail, method_of, serve
-from session_service.engines.native.pages import StreamedPage, refused, request_of, respond
+from session_service.engines.native.pages import NativePage, encoded, respond
 from session_service.engines.native.surface import (
     END,
     GONE,
@@ -34,7 +40,7 @@ from session_service.rpc.batched import Batched
 from session_service.rpc.boundary import MethodHandlers, Room
 from session_service.rpc.http import refusals
 from session_service.rpc.http.app import HttpApp
-from session_service.rpc.http.values import HttpResponse
+from session_service.rpc.http.forward_auth import PATH
 from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
@@ -52,6 +58,7 @@ MakeEngine: TypeAlias = Callable[..., Engine]
 _HELD_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.02
 _OTHER_FILES: Final = 128
+_NO_KIND: Final = (None, "")
 
 
 class NativeServer:
@@ -62,7 +69,6 @@ class NativeServer:
         limits: what one client, or all of them, may cost.
         listen: gives the engine its sockets and certificates, before it is asked for calls.
         http: answers plain HTTP.
-        cross_origin: header fields that the response to a call of gRPC-Web begins with.
     """
 
     def __init__(
@@ -71,21 +77,18 @@ class NativeServer:
         limits: Limits,
         listen: Callable[[Engine], None],
         http: HttpApp,
-        cross_origin: Callable[[Call], Pairs] = lambda _: (),
     ) -> None:
         self._make_engine = make_engine
         self._limits = limits
         self._listen = listen
-        self._cross_origin = cross_origin
+        self._http = http
         self._places: dict[str, int] = {}
         self._methods: list[Method] = []
         self._kinds: list[Kind | None] = []
-        self._page_kinds: dict[str, PageKind] = {}
-        self._http = http
-        self._streamed: dict[int, StreamedPage] = {}
+        # With the one method of HTTP that is served in batches there; empty = any.
+        self._paths: dict[str, tuple[Kind | None, str]] = {}
         self._batched: Batched | None = None
-        self._calls: dict[int, NativeCall] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._calls: dict[int, NativeCall | NativePage] = {}
         self._held: asyncio.TimerHandle | None = None
         self._hushed = False
         self._stopped = False
@@ -179,80 +182,51 @@ class NativeServer:
             return None
         if call.method >= 0:
             return self._kinds[call.method]
-        if call.kind != HTTP:
-            return None
-        page = self._page_kinds.get(call.path)
-        return page if page is not None and page.verb in ("", call.verb) else None
+        kind, verb = self._paths.get(call.path, _NO_KIND) if call.kind == HTTP else _NO_KIND
+        return kind if not verb or call.verb == verb else None
 
     def _pass_on(self, event: Event) -> None:
         number, kind, what = event
-        context = self._calls.get(number)
-        if context is None:
-            if kind == GONE:
-                self._leave(number)
-            elif kind == WRITABLE and number in self._streamed:
-                self._streamed[number].writable()
-        elif kind == MESSAGES:
-            context.arrived(cast("list[bytes]", what))
-        elif kind == END:
-            context.ended(cast("Fault | None", what))
+        call = self._calls.get(number)
+        if call is None:
+            if kind == GONE and self._checks is not None:
+                self._checks.leave(number)
         elif kind == WRITABLE:
-            context.writable()
+            call.writable()
         elif kind == GONE:
-            context.leave(overdue=bool(what))
-
-    def _leave(self, number: int) -> None:
-        """End what goes on for a call of plain HTTP, or in a batch, whose answer nobody waits for."""
-        task = self._tasks.get(number)
-        if task is not None:
-            task.cancel()
-        elif self._checks is not None:
-            self._checks.leave(number)
+            call.leave(overdue=bool(what))
+        elif isinstance(call, NativeCall):
+            if kind == MESSAGES:
+                call.arrived(cast("list[bytes]", what))
+            elif kind == END:
+                call.ended(cast("Fault | None", what))
 
     # -- calls that are served by tasks
 
     def _begin(self, call: Call) -> None:
-        work = self._answer_page(call) if call.kind == HTTP else self._serve(call)
-        if work is None:
-            return
+        served: NativeCall | NativePage
+        if call.kind == HTTP:
+            if self._stopped:
+                respond(self._engine, call.id, refusals.BUSY)
+                return
+            served = NativePage(self._engine, call, self._http)
+            work = served.serve()
+        else:
+            served = NativeCall(self._engine, call, self._always(call) if call.web else ())
+            if self._stopped:
+                fail(served, StoppingError("the server stops"))
+                return
+            work = serve(self._methods[call.method] if call.method >= 0 else None, served, call)
         number = call.id
-        task = self._tasks[number] = self._loop.create_task(work)
-        if number in self._calls:
-            self._calls[number].serve_by(task)
-        task.add_done_callback(lambda _: self._forget(number))
+        self._calls[number] = served
+        task = self._loop.create_task(work)
+        served.serve_by(task)
+        task.add_done_callback(lambda _: self._calls.pop(number))
 
-    def _serve(self, call: Call) -> Coroutine[Any, Any, None] | None:
-        context = NativeCall(self._engine, call, self._cross_origin(call) if call.web else ())
-        if self._stopped:
-            fail(context, StoppingError("the server stops"))
-            return None
-        self._calls[call.id] = context
-        return serve(self._methods[call.method] if call.method >= 0 else None, context, call)
-
-    async def _answer_page(self, call: Call) -> None:
-        if call.fault is not None:
-            limits = self._limits
-            reply = refused(
-                call.fault[0],
-                body_bytes=limits.message_bytes(call.path),
-                metadata_bytes=limits.max_metadata_bytes,
-            )
-            respond(self._engine, call.id, self._http.finished(request_of(call), reply))
-            return
-        if self._stopped:
-            respond(self._engine, call.id, refusals.BUSY)
-            return
-        page = await self._http(request_of(call))
-        if isinstance(page, HttpResponse):
-            respond(self._engine, call.id, page)
-            return
-        streamed = self._streamed[call.id] = StreamedPage(self._engine, call.id)
-        await streamed.send(page)
-
-    def _forget(self, number: int) -> None:
-        self._calls.pop(number, None)
-        self._tasks.pop(number, None)
-        self._streamed.pop(number, None)
+    def _always(self, call: Call) -> Pairs:
+        """Header fields that the response to a call of gRPC-Web begins with."""
+        origins = call.values("origin")
+        return encoded(self._http.cross_origin(origins[0].decode("latin-1") if len(origins) == 1 else None))
 
     # --
 
@@ -265,7 +239,7 @@ class NativeServer:
         """
         while self._loop.time() < deadline:
             waiting = answered and self._engine.counts()["calls"]
-            if not (waiting or self._tasks or (self._checks and self._checks.under_way)):
+            if not (waiting or self._calls or (self._checks and self._checks.under_way)):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -280,15 +254,13 @@ class NativeServer:
                     room=batched.room,
                     observer=batched.observer,
                     engine=engine,
-                    always=self._cross_origin,
+                    always=self._always,
                 )
-        room = Room(limits.max_concurrent_rpcs)
-        self._page_kinds = {
-            path: PageKind(
-                page, room=batched.room if page.counted_as else room, observer=batched.observer, engine=engine
-            )
-            for path, page in batched.pages.items()
-        }
+        for path, verify in batched.rest(self._http).items():
+            self._paths[path] = RestKind(verify, batched.room, batched.observer, engine), "POST"
+        if batched.forward_auth is not None:
+            room = Room(limits.max_concurrent_rpcs)
+            self._paths[PATH] = ForwardAuthKind(batched.forward_auth, room, self._http, engine), ""
 
     def _settings(self) -> dict[str, Any]:
         limits = self._limits

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc
 
@@ -24,21 +24,12 @@ from session_service.rpc.http.json_codec import JsonCodec
 from session_service.rpc.http.probes import Probes
 from session_service.rpc.http.rest import RestMethod
 from session_service.rpc.http.router import Router
-from session_service.rpc.http.values import (
-    HttpHandler,
-    HttpQuestion,
-    HttpReply,
-    HttpRequest,
-    HttpResponse,
-    HttpStream,
-)
+from session_service.rpc.http.values import HttpHandler, HttpReply, HttpRequest, HttpResponse
 from session_service.rpc.limits import REQUEST_SECONDS, Limits
 from session_service.rpc.metadata import seconds_of
 from session_service.rpc.refusals import MalformedError
 
 REST_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
-
-Reply = TypeVar("Reply", HttpResponse, HttpStream, HttpReply)
 
 # Answers hold tokens, and who somebody is for now (RFC 6749 §5.1; ASVS 14.3.2).
 _NO_STORE: Final = ("cache-control", "no-store")
@@ -87,6 +78,10 @@ class HttpApp:
             each.template: rest for each, rest in self._rest if (each.method, each.verb) == (method, "POST")
         }
 
+    def cross_origin(self, origin: str | None) -> list[tuple[str, str]]:
+        """What to add to an answer of gRPC-Web; see ``Cors.response_headers``."""
+        return self._cors.response_headers(origin)
+
     async def __call__(self, request: HttpRequest) -> HttpReply:
         """Answer a request."""
         try:
@@ -96,12 +91,16 @@ class HttpApp:
             reply = refusals.FAILED
         return self.finished(request, reply)
 
-    def finished(self, request: HttpQuestion, reply: Reply) -> Reply:
+    def finished(self, request: HttpRequest, reply: HttpReply) -> HttpReply:
         """An answer with the header fields that belong to every one."""
-        headers = (*reply.headers, _NO_STORE)
-        if request.path not in self._pages:
-            headers += tuple(self._cors.response_headers(origin_of(request.values)))
-        return replace(reply, headers=headers)
+        if request.path in self._pages:
+            return self.finished_page(reply)
+        cross_origin = self._cors.response_headers(origin_of(request.headers))
+        return replace(reply, headers=(*reply.headers, _NO_STORE, *cross_origin))
+
+    def finished_page(self, reply: HttpReply) -> HttpReply:
+        """A page's answer with the header fields that belong to it; no page of a browser may read it."""
+        return replace(reply, headers=(*reply.headers, _NO_STORE))
 
     async def _reply(self, request: HttpRequest) -> HttpReply:
         limit = self._limits.max_metadata_bytes

@@ -5,7 +5,7 @@ No cookie and no wildcard: a page of a configured origin sends its token itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from session_service.rpc.http.values import HttpRequest, HttpResponse
@@ -59,7 +59,7 @@ class Cors:
 
     def preflight(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to a preflight of a page that may call; ``None`` if the request is none."""
-        origin = origin_of(request.values)
+        origin = origin_of(request.headers)
         if request.method != "OPTIONS" or origin is None or origin not in self._origins:
             return None
         if not request.values("access-control-request-method"):
@@ -74,11 +74,7 @@ class Cors:
         return HttpResponse(200, headers, b"")
 
 
-def origin_of(values: Callable[[str], Sequence[str]]) -> str | None:
-    """The header ``Origin``, if there is one and no more.
-
-    Args:
-        values: gives the values of a header field.
-    """
-    found = values("origin")
+def origin_of(headers: Sequence[tuple[str, str]]) -> str | None:
+    """The header ``Origin``, if there is one and no more."""
+    found = [value for name, value in headers if name == "origin"]
     return found[0] if len(found) == 1 else None

@@ -18,7 +18,7 @@ from session_service.rpc.http.bindings import Binding
 from session_service.rpc.http.json_reader import JsonReader
 from session_service.rpc.http.json_writer import JsonWriter
 from session_service.rpc.http.router import variables
-from session_service.rpc.http.values import HttpQuestion, HttpResponse
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 
 _PAGE: Final = {
     "page_size": "page_size",
@@ -58,7 +58,7 @@ class RestMethod:
         paged = binding.verb == "GET" and not self._has_body
         self._in_query = {name: field for name, field in _PAGE.items() if paged and field in fields}
 
-    def request(self, request: HttpQuestion, values: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - of the method
+    def request(self, request: HttpRequest, values: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - of the method
         """The method's message.
 
         Args:

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 """Names in lower case and values, in order, repeated ones included."""
-
-
-class HttpQuestion(Protocol):
-    """What of a request is looked at where many are answered at once; an engine may make the rest lazily."""
-
-    @property
-    def path(self) -> str:
-        """See ``HttpRequest``."""
-
-    @property
-    def query(self) -> str:
-        """See ``HttpRequest``."""
-
-    @property
-    def body(self) -> bytes:
-        """See ``HttpRequest``."""
-
-    def values(self, name: str) -> list[str]:
-        """See ``HttpRequest``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +59,7 @@ class HttpStream:
 
     status: int
     headers: Headers
-    pieces: AsyncGenerator[bytes, None]
+    pieces: AsyncIterator[bytes]
 
 
 HttpReply: TypeAlias = HttpResponse | HttpStream

@@ -16,7 +16,7 @@ from session_service.rpc.conversions import verified_message
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.failures import failed
 from session_service.rpc.http.rest import RestMethod
-from session_service.rpc.http.values import HttpQuestion, HttpResponse
+from session_service.rpc.http.values import HttpReply, HttpRequest, HttpResponse
 
 METHOD: Final = "/session.v1.SessionService/VerifyToken"
 # Answers, of about half a KB each.
@@ -37,7 +37,7 @@ class RestVerify:
         # The same from one note of the session's activity to the next; what Redis said is in the key.
         self._accepted = lru_cache(maxsize=_REMEMBERED)(self._response)
 
-    def request(self, request: HttpQuestion) -> pb.VerifyTokenRequest:
+    def request(self, request: HttpRequest) -> pb.VerifyTokenRequest:
         """What is asked; the token may be in the header ``authorization`` instead.
 
         Raises:
@@ -46,7 +46,7 @@ class RestVerify:
         found: pb.VerifyTokenRequest = self._method.request(request)
         return found
 
-    def answer(self, request: HttpQuestion, outcome: Identity | Exception) -> HttpResponse:
+    def answer(self, request: HttpRequest, outcome: Identity | Exception) -> HttpReply:
         """The answer to what the check came to, or to what kept it from being made."""
         if isinstance(outcome, Exception):
             return self._finished(request, failed(outcome))

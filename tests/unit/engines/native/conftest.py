@@ -64,9 +64,9 @@ class Served:
         return self.fake
 
     def _add(self, name: str, handler: Any) -> None:
-        handlers = MethodHandlers({f"/t.T/{name}": handler})
-        self.server.add_generic_rpc_handlers((handlers,))
-        self.http.add_generic_rpc_handlers((handlers,))
+        handlers = (MethodHandlers({f"/t.T/{name}": handler}),)
+        self.server.add_generic_rpc_handlers(handlers)
+        self.http.add_generic_rpc_handlers(handlers)
 
 
 @pytest.fixture

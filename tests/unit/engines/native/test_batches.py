@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -23,7 +22,7 @@ from session_service.domain.public_paths import PublicPaths
 from session_service.domain.watching import Watch, WatchedState
 from session_service.engines.native.server import NativeServer
 from session_service.engines.native.surface import HTTP
-from session_service.rpc.batched import CHECK, VERIFY_TOKEN, Batched, batched_methods, batched_pages
+from session_service.rpc.batched import CHECK, VERIFY_TOKEN, Batched, batched_methods
 from session_service.rpc.boundary import Boundary
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
@@ -154,8 +153,8 @@ class Service:
     def __init__(self, *, in_batches: bool, rooms: int = 100) -> None:
         self.store, self.observer = Store(), Observer()
         self.limits = replace(LIMITS, max_concurrent_rpcs=rooms)
-        self.http = HttpApp(self.limits, Cors((), ()), lambda: True)
-        self.server = NativeServer(self._make, self.limits, lambda _: None, self.http)
+        http = HttpApp(self.limits, Cors((), ()), lambda: True)
+        self.server = NativeServer(self._make, self.limits, lambda _: None, http)
         doubles: Any = self.store
         watches: Any = Watches(self.store)
         check = TokenCheck(
@@ -173,13 +172,13 @@ class Service:
             administration=nothing,
             callers=nothing,
         )
-        boundary: Any = Boundary((self.server, self.http), self.observer, self.limits)
+        boundary: Any = Boundary((self.server, http), self.observer, self.limits)
         pb_grpc.add_SessionServiceServicer_to_server(session, boundary)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(envoy, boundary)
-        self.http.add_page("/authz", forward)
+        http.add_page("/authz", forward)
         if in_batches:
-            methods, pages = batched_methods(self.limits, envoy), batched_pages(self.http, forward)
-            self.server.add_batched(Batched(check, boundary.calls, self.observer, methods, pages))
+            methods = batched_methods(self.limits, envoy)
+            self.server.add_batched(Batched(check, boundary.calls, self.observer, methods, forward))
 
     def _make(self, **settings: Any) -> Any:
         self.fake = FakeEngine(**settings)
@@ -219,10 +218,8 @@ def _authz(token: str | None, query: str = "", target: bytes = b"/x") -> Mapping
     return {"path": "/authz", "kind": HTTP, "verb": "GET", "query": query, "fields": fields}
 
 
-def _rest(token: str, verb: str = "POST", fields: Any = (), **more: Any) -> Mapping[str, Any]:
-    body = json.dumps({"token": token, **more}).encode()
-    path = "/v1/token:verify"
-    return {"path": path, "kind": HTTP, "verb": verb, "message": body, "fields": list(fields)}
+def _rest(body: str, *fields: tuple[bytes, bytes], **more: Any) -> Mapping[str, Any]:
+    return {"path": "/v1/token:verify", "kind": HTTP, "message": body.encode(), "fields": fields, **more}
 
 
 _BEARER: Final = (b"authorization", b"Bearer good")
@@ -254,14 +251,18 @@ CASES: Final[list[Mapping[str, Any]]] = [
     _authz("good", "role=editor"),
     _authz("good", "role=admin"),
     _authz("good", "rolle=admin"),
-    *(_rest(name) for name in NAMES),
-    *(_rest(name, max_staleness="5s") for name in NAMES),
-    _rest(""),
-    _rest("", fields=[_BEARER]),
-    _rest("", fields=[_BEARER, _BEARER]),
-    _rest("good", max_staleness="61s"),
-    _rest("good", surplus=1),
-    _rest("good", verb="GET"),
+    *(_rest(f'{{"token": "{name}"}}') for name in NAMES),
+    *(_rest(f'{{"token": "{name}", "maxStaleness": "5s"}}') for name in NAMES),
+    _rest("{}"),
+    _rest("{}", _BEARER),
+    _rest("{}", _BEARER, (b"origin", b"https://a.example")),
+    _rest("{}", _BEARER, _BEARER),
+    _rest('{"token": "good", "maxStaleness": "61s"}'),
+    _rest('{"token": "good", "more": 1}'),
+    _rest("["),
+    _rest("{}", verb="GET"),
+    _rest("{}", verb="OPTIONS"),
+    _rest("{}", fault=("message_too_large", "too large")),
 ]
 
 

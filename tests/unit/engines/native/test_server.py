@@ -107,7 +107,7 @@ async def test_a_response_waits_for_its_reader(served: Any) -> None:
     await served_turns()
     assert call.pieces == [b"x"]
     fake.go(call)
-    await eventually_async(lambda: not served.server._tasks)
+    await eventually_async(lambda: not served.server._calls)
 
 
 async def test_a_call_that_is_gone_is_cancelled(served: Any) -> None:
@@ -126,9 +126,9 @@ async def test_a_call_that_is_gone_is_cancelled(served: Any) -> None:
     fake = await served.start()
     for overdue in (True, False):
         call = fake.send("/t.T/wait")
-        await eventually_async(lambda: bool(served.server._tasks))
+        await eventually_async(lambda: bool(served.server._calls))
         fake.go(call, overdue=overdue)
-        await eventually_async(lambda: not served.server._tasks)
+        await eventually_async(lambda: not served.server._calls)
         assert call.status is None
     assert ended == ["cancelled True"] * 2
 
@@ -175,8 +175,7 @@ async def test_pages_answer_plain_http(served: Any) -> None:
     served.http.add_page("/page", page)
     fake = await served.start()
     found = await fake.send("/page", kind=HTTP, verb="GET", query="a=1").end()
-    expected = [(b"x", b"a=1"), (b"cache-control", b"no-store")]
-    assert (found.http_status, found.initial, found.pieces) == (200, expected, [b"GET"])
+    assert (found.http_status, found.initial, found.pieces) == (200, [(b"x", b"a=1"), (b"cache-control", b"no-store")], [b"GET"])
     assert (await fake.send("/other", kind=HTTP).end()).http_status == 404
     assert (await fake.send("/t.T/echo", kind=HTTP).end()).http_status == 415
     large = await fake.send("/page", kind=HTTP, fault=("message_too_large", "too large")).end()
@@ -194,7 +193,7 @@ async def test_a_stop_waits_for_calls_and_cuts_off_the_rest(served: Any) -> None
     served.unary("wait", wait)
     fake = await served.start()
     soon, never = fake.send("/t.T/wait", b"soon"), fake.send("/t.T/wait", b"never")
-    await eventually_async(lambda: len(served.server._tasks) == 2)
+    await eventually_async(lambda: len(served.server._calls) == 2)
     stopping = asyncio.create_task(served.server.stop(0.2))
     await served_turns()
     release.set()
