@@ -104,6 +104,7 @@ class Engine(StrEnum):
     """What carries the calls."""
 
     AUTO = "auto"
+    NATIVE = "native"
     ENVOY = "envoy"
     GRPC_AIO = "grpc-aio"
 
@@ -127,7 +128,7 @@ class ServerSection(Section):
     listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
     engine: Engine = Field(
         default=Engine.AUTO,
-        description="what carries the calls: Envoy, with REST, or grpc.aio; auto = Envoy if it can run",
+        description="what carries the calls: native, envoy or grpc-aio; auto = native where it is installed",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"
