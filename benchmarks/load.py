@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +15,9 @@ from typing import Final
 from google.protobuf.message import Message
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.go_programs import build_loadgen
 from benchmarks.processes import Server, cpu_seconds
 
-_SOURCE: Final = Path(__file__).with_name("loadgen")
 # A login may find Redis or the hashing queue overtaxed on a machine that does other work as well.
 _FORGIVEN: Final = 0.01
 _SERVICE: Final = "/session.v1.SessionService/"
@@ -101,16 +99,7 @@ class LoadGenerator:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._program = directory / "loadgen"
-        go = shutil.which("go")
-        if go is None:
-            raise BenchmarkError("go is not on PATH: the load generator is built by it (Go >= 1.24)")
-        command = [go, "build", "-buildvcs=false", "-o", str(self._program), "."]
-        built = subprocess.run(  # noqa: S603 - the command is our own
-            command, cwd=_SOURCE, env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, check=False
-        )
-        if built.returncode:
-            raise BenchmarkError(f"the load generator cannot be built:\n{built.stderr.decode()}")
+        self._program = build_loadgen(directory)
 
     def requests(self, requests: Sequence[Request]) -> Path:
         """Write requests down for any number of loads."""

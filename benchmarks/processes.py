@@ -21,6 +21,7 @@ import redis
 import yaml
 
 from benchmarks.errors import BenchmarkError
+from session_service.config import load_config
 from session_service.config.sections import Engine
 from session_service.storage.embedded import OPTIONS, redis_server_binary
 from session_service.tokens.keys import new_document
@@ -78,14 +79,49 @@ def server(
         "SESSION_SERVER__WORKERS": str(workers),
         "SESSION_SERVER__ENGINE": engine.value,
     }
+    with _serving([sys.executable, *what], what[-1], config.parent, workers, environ) as running:
+        yield running
+
+
+@contextmanager
+def go_peer(program: Path, config: Path, *, empty: bool = False) -> Iterator[Server]:
+    """Run the Go peer over the Redis, with the keys and for the issuer and audience of a configuration.
+
+    Args:
+        program: what ``go_programs.build_peer`` built.
+        config: the file that ``write_config`` made.
+        empty: whether it only answers, and looks at nothing.
+    """
+    read = load_config(config, {})
+    flags = {
+        "redis": read.redis.unix_socket,
+        "keys": read.tokens.key_file,
+        "issuer": read.tokens.issuer,
+        "audience": read.tokens.audience,
+        "empty": str(empty).lower(),
+    }
+    command = [str(program), *(f"-{name}={value}" for name, value in flags.items())]
+    with _serving(command, "the Go peer", config.parent) as running:
+        yield running
+
+
+@contextmanager
+def _serving(
+    command: Sequence[str],
+    name: str,
+    directory: Path,
+    workers: int = 1,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a command that logs where it serves; gives it once all its workers do."""
     with (
-        tempfile.NamedTemporaryFile(dir=config.parent, suffix=".log") as log,
-        child([sys.executable, *what], env=environ, stderr=log) as process,
+        tempfile.NamedTemporaryFile(dir=directory, suffix=".log") as log,
+        child(command, env=environ, stderr=log) as process,
     ):
         path = Path(log.name)
-        wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, what[-1])
+        wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, name)
         if process.poll() is not None:
-            raise BenchmarkError(f"{what[-1]} ended at once:\n{path.read_text()}")
+            raise BenchmarkError(f"{name} ended at once:\n{path.read_text()}")
         yield Server(_served(path)[0], process.pid)
 
 
