@@ -1,4 +1,4 @@
-"""The load: a Go program, built here at its first use, that calls one method in a closed loop."""
+"""The load: a Go program that calls one method, in a closed or an open loop."""
 
 from __future__ import annotations
 
@@ -38,17 +38,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Calls of one method in a closed loop.
+    """Calls of one method: a number in flight at any time (a closed loop), or evenly begun (an open one).
 
     Args:
         server: whom to call.
         method: of ``session.v1.SessionService``; or a path, that of a method of another service or of HTTP.
         requests: a file that ``LoadGenerator.requests`` wrote; gone around again and again.
-        in_flight: calls under way at any time.
+        in_flight: calls under way at any time; with ``rate``, at most.
         calls: calls to make; 0 = as many as fit into ``seconds``.
         seconds: after which no call is begun.
         connections: among which the calls are spread.
         http: the HTTP method of plain HTTP, ``GET`` say; empty = gRPC.
+        http1: HTTP/1.1 instead of HTTP/2, with one call at a time on each connection, kept open.
+        rate: calls to begin each second, evenly, ``in_flight`` of them under way at most; 0 = always so many.
+            Latency counts from when a call was due.
+        certificate: PEM file by which the server's TLS is trusted; ``None`` = plain text.
     """
 
     server: Server
@@ -59,6 +63,9 @@ class Load:
     seconds: float = 120.0
     connections: int = 4
     http: str = ""
+    http1: bool = False
+    rate: float = 0.0
+    certificate: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,9 @@ class LoadGenerator:
             "address": load.server.address,
             "method": load.method if load.method.startswith("/") else _SERVICE + load.method,
             "http": load.http,
+            "http1": str(load.http1).lower(),
+            "rate": load.rate,
+            "ca": load.certificate or "",
             "requests": load.requests,
             "in-flight": load.in_flight,
             "connections": load.connections,
