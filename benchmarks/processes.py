@@ -33,6 +33,7 @@ STOCK_OPTIONS: Final = {"port": "0", "unixsocket": "redis.sock", "save": "", "lo
 """Redis as it comes, likewise without persistence."""
 
 SERVICE: Final = ("-m", "session_service.cli", "serve")
+CHEAP_PASSWORDS: Final = ("-m", "benchmarks.cheap_passwords", "serve")
 EMPTY_HANDLER: Final = ("-m", "benchmarks.empty_handler")
 EMPTY_ENVOY: Final = ("-m", "benchmarks.empty_envoy")
 
@@ -67,7 +68,7 @@ def server(
     """Run a server of this project; gives it once all its workers serve.
 
     Args:
-        what: ``SERVICE``, ``EMPTY_HANDLER`` or ``EMPTY_ENVOY``.
+        what: ``SERVICE``, ``CHEAP_PASSWORDS``, ``EMPTY_HANDLER`` or ``EMPTY_ENVOY``.
         config: the file that ``write_config`` made.
         workers: processes on the one port.
         engine: what the service runs on.
@@ -79,7 +80,7 @@ def server(
         "SESSION_SERVER__WORKERS": str(workers),
         "SESSION_SERVER__ENGINE": engine.value,
     }
-    with _serving([sys.executable, *what], what[-1], config.parent, workers, environ) as running:
+    with _serving([sys.executable, *what], what[1], config.parent, workers, environ) as running:
         yield running
 
 
