@@ -52,6 +52,11 @@ class CallMetrics:
             bound = self._bind(method, reason)
         bound.observe(seconds)
 
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Note calls that took so many seconds each."""
+        bound = self._bound.get((method, reason)) or self._bind(method, reason)
+        bound.observe_many(seconds, count)
+
     def _bind(self, method: str, reason: str) -> Tally:
         known = method in self._methods
         labels = (method.removeprefix("/") if known else _OTHER, self._limited(reason))

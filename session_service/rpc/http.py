@@ -23,6 +23,10 @@ class HttpRequest:
     query: str
     headers: Sequence[tuple[str, str]]
 
+    def values(self, name: str) -> list[str]:
+        """The values of a header, in order."""
+        return [value for each, value in self.headers if each == name]
+
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:

@@ -19,6 +19,8 @@ WRITABLE: Final[int]
 GONE: Final[int]
 """Event: nobody waits for the answer any more; ``True`` if the deadline passed, ``False`` if the client left."""
 
+__version__: Final[str]
+
 Fault = tuple[str, str]
 """What is wrong with a request: a kind (below), and a text that may be shown to the caller.
 

@@ -1,0 +1,293 @@
+"""The native engine's server: takes calls from Rust, and has them answered by the batch or by a task each.
+
+One wake-up brings everything that waits. While a batch of checks is out the engine is not listened to, for
+2 ms at most: what comes meanwhile is the next batch, so that under load many checks share one trip to Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import resource
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+import grpc
+
+from session_service.engines.native.call import NativeCall
+from session_service.engines.native.checks import CheckBatches, Kind, MethodKind, PageKind
+from session_service.engines.native.methods import Method, fail, method_of, serve
+from session_service.engines.native.pages import NativePages, respond
+from session_service.engines.native.surface import (
+    END,
+    GONE,
+    HTTP,
+    MESSAGES,
+    WRITABLE,
+    Call,
+    Engine,
+    Event,
+    Fault,
+    Pairs,
+)
+from session_service.rpc.batched import Batched
+from session_service.rpc.boundary import MethodHandlers, Room
+from session_service.rpc.http import HttpHandler
+from session_service.rpc.limits import (
+    IDLE_SECONDS,
+    KEEPALIVE_SECONDS,
+    KEEPALIVE_TIMEOUT_SECONDS,
+    LARGER_REQUESTS,
+    MAX_CONNECTIONS,
+    REQUEST_SECONDS,
+    Limits,
+)
+from session_service.rpc.refusals import StoppingError
+
+MakeEngine: TypeAlias = Callable[..., Engine]
+"""``session_service_engine.Engine``, or what stands in for it."""
+
+_HELD_SECONDS: Final = 0.002
+_LOOK_SECONDS: Final = 0.02
+_OTHER_FILES: Final = 128
+
+
+class NativeServer:
+    """Serves gRPC and plain HTTP on an engine of Rust; has the registration surface of ``grpc.aio.Server``.
+
+    Args:
+        make_engine: makes what carries the calls.
+        limits: what one client, or all of them, may cost.
+        listen: gives the engine its sockets and certificates, before it is asked for calls.
+        cross_origin: header fields that the response to a call of gRPC-Web begins with.
+    """
+
+    def __init__(
+        self,
+        make_engine: MakeEngine,
+        limits: Limits,
+        listen: Callable[[Engine], None],
+        cross_origin: Callable[[Call], Pairs] = lambda _: (),
+    ) -> None:
+        self._make_engine = make_engine
+        self._limits = limits
+        self._listen = listen
+        self._cross_origin = cross_origin
+        self._places: dict[str, int] = {}
+        self._methods: list[Method] = []
+        self._kinds: list[Kind | None] = []
+        self._page_kinds: dict[str, Kind] = {}
+        self._pages = NativePages(limits.max_concurrent_rpcs)
+        self._batched: Batched | None = None
+        self._calls: dict[int, NativeCall] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._held: asyncio.TimerHandle | None = None
+        self._hushed = False
+        self._stopped = False
+        self._loop = asyncio.get_running_loop()
+        self._engine: Engine
+        self._checks: CheckBatches | None = None
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take handlers that list their methods, as ``MethodHandlers`` do."""
+        for each in generic_rpc_handlers:
+            for name, handler in cast(MethodHandlers, each).methods.items():
+                self._places[name] = len(self._methods)
+                self._methods.append(method_of(handler))
+
+    def add_page(self, path: str, handler: HttpHandler) -> None:
+        """Answer plain HTTP at this path."""
+        self._pages.add(path, handler)
+
+    def add_batched(self, batched: Batched) -> None:
+        """Serve calls of these together."""
+        self._batched = batched
+
+    async def start(self) -> None:
+        """Serve; returns when it does.
+
+        Raises:
+            OSError: the address cannot be listened on.
+            ValueError: the certificate is not usable.
+        """
+        self._engine = self._make_engine(**self._settings())
+        self._kinds = [None] * len(self._methods)
+        if self._batched is not None:
+            self._bind_checks(self._batched)
+        self._listen(self._engine)
+        self._loop.add_reader(self._engine.fileno(), self._woken)
+
+    async def stop(self, grace: float | None) -> None:
+        """Send clients elsewhere, finish what is in flight, and cut off what is left.
+
+        Args:
+            grace: seconds for that; ``None`` = none.
+        """
+        self._engine.stop_listening()
+        if grace:
+            await self._idle(self._loop.time() + grace)
+        # Connections that are open may still bring calls, and would for as long as somebody sends them.
+        self._stopped = True
+        self._pages.close()
+        for call in list(self._calls.values()):
+            call.cut_off()
+        await self._idle(math.inf, answered=False)
+        self._loop.remove_reader(self._engine.fileno())
+        self._engine.shut_down()
+
+    def counts(self) -> Mapping[str, int]:
+        """What the engine counts by itself; see ``Engine.counts``."""
+        return self._engine.counts()
+
+    # -- what waits
+
+    def _woken(self) -> None:
+        """Take what waits, unless a batch is out: then later, and look at nothing meanwhile."""
+        if self._held is None:
+            self._take()
+        else:
+            self._engine.hush()
+            self._hushed = True
+
+    def _take(self) -> None:
+        calls, events = self._engine.take()
+        checks: list[tuple[Kind, Call]] = []
+        for call in calls:
+            kind = self._kind(call)
+            if kind is None:
+                self._begin(call)
+            else:
+                checks.append((kind, call))
+        for event in events:
+            self._pass_on(event)
+        if checks and self._checks is not None:
+            self._held = self._loop.call_later(_HELD_SECONDS, self._release)
+            self._checks.begin(checks)
+
+    def _release(self) -> None:
+        """Listen to the engine again: no batch is out, or Redis is slow."""
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        if self._hushed:
+            self._hushed = False
+            self._take()
+
+    def _kind(self, call: Call) -> Kind | None:
+        """How a call is served in a batch; ``None`` where it is not."""
+        if call.fault is not None or self._stopped:
+            return None
+        if call.method >= 0:
+            return self._kinds[call.method]
+        return self._page_kinds.get(call.path) if call.kind == HTTP else None
+
+    def _pass_on(self, event: Event) -> None:
+        number, kind, what = event
+        context = self._calls.get(number)
+        if context is None:
+            if kind == GONE:
+                self._leave(number)
+        elif kind == MESSAGES:
+            context.arrived(cast("list[bytes]", what))
+        elif kind == END:
+            context.ended(cast("Fault | None", what))
+        elif kind == WRITABLE:
+            context.writable()
+        elif kind == GONE:
+            context.leave(overdue=bool(what))
+
+    def _leave(self, number: int) -> None:
+        """End what goes on for a call of plain HTTP, or in a batch, whose answer nobody waits for."""
+        task = self._tasks.get(number)
+        if task is not None:
+            task.cancel()
+        elif self._checks is not None:
+            self._checks.leave(number)
+
+    # -- calls that are served by tasks
+
+    def _begin(self, call: Call) -> None:
+        work = self._answer_page(call) if call.kind == HTTP else self._serve(call)
+        if work is None:
+            return
+        number = call.id
+        task = self._tasks[number] = self._loop.create_task(work)
+        if number in self._calls:
+            self._calls[number].serve_by(task)
+        task.add_done_callback(lambda _: self._forget(number))
+
+    def _serve(self, call: Call) -> Coroutine[Any, Any, None] | None:
+        context = NativeCall(self._engine, call, self._cross_origin(call) if call.web else ())
+        if self._stopped:
+            fail(context, StoppingError("the server stops"))
+            return None
+        self._calls[call.id] = context
+        return serve(self._methods[call.method] if call.method >= 0 else None, context, call)
+
+    async def _answer_page(self, call: Call) -> None:
+        respond(self._engine, call.id, await self._pages.answer(call, is_method=call.path in self._places))
+
+    def _forget(self, number: int) -> None:
+        self._calls.pop(number, None)
+        self._tasks.pop(number, None)
+
+    # --
+
+    async def _idle(self, deadline: float, *, answered: bool = True) -> None:
+        """Return when nothing is in hand, or at a moment of the loop's clock.
+
+        Args:
+            deadline: that moment.
+            answered: wait until every answer has been taken by its client, too.
+        """
+        while self._loop.time() < deadline:
+            waiting = answered and self._engine.counts()["calls"]
+            if not (waiting or self._tasks or (self._checks and self._checks.under_way)):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _bind_checks(self, batched: Batched) -> None:
+        engine, limits = self._engine, self._limits
+        self._checks = CheckBatches(engine, batched.check.check_each, self._release)
+        for path, method in batched.methods.items():
+            if path in self._places:
+                self._kinds[self._places[path]] = MethodKind(
+                    path,
+                    method,
+                    room=batched.room,
+                    observer=batched.observer,
+                    engine=engine,
+                    always=self._cross_origin,
+                )
+        room = Room(limits.max_concurrent_rpcs)
+        self._page_kinds = {path: PageKind(page, room, engine) for path, page in batched.pages.items()}
+
+    def _settings(self) -> dict[str, Any]:
+        limits = self._limits
+        return {
+            "methods": [
+                (name, method.streams, limits.message_bytes(name))
+                for name, method in zip(self._places, self._methods, strict=True)
+            ],
+            "pages": self._pages.paths,
+            "body_bytes": limits.max_message_bytes,
+            "larger_bodies": {path: limits.message_bytes(path) for path in LARGER_REQUESTS},
+            "metadata_bytes": limits.max_metadata_bytes,
+            "open_calls": limits.max_open_calls,
+            "connections": _connections(),
+            "streams": limits.max_concurrent_streams,
+            "handshake_seconds": limits.handshake_timeout,
+            "request_seconds": REQUEST_SECONDS,
+            "response_seconds": REQUEST_SECONDS,
+            "idle_seconds": float(IDLE_SECONDS),
+            "age_seconds": limits.max_connection_age,
+            "age_grace_seconds": limits.max_connection_age_grace,
+            "ping_seconds": float(KEEPALIVE_SECONDS),
+            "ping_timeout_seconds": float(KEEPALIVE_TIMEOUT_SECONDS),
+        }
+
+
+def _connections() -> int:
+    """How many connections this process may have besides its other open files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(MAX_CONNECTIONS, files - _OTHER_FILES))
