@@ -40,6 +40,7 @@ def build_peer(directory: Path) -> Path:
     path = os.pathsep.join([str(tools), os.environ["PATH"]])
     buf = Path(sys.executable).with_name("buf")
     _run(str(buf), "generate", "--output", str(module), cwd=_ROOT, PATH=path)
+    _run(go, "vet", ".", cwd=module)
     _run(go, "build", "-buildvcs=false", "-o", "peer", ".", cwd=module)
     return module / "peer"
 
