@@ -25,6 +25,8 @@ from session_service.engines import grpc_aio
 from session_service.observability.metrics import Metrics
 from session_service.rpc.draining import Drain
 from session_service.rpc.health import Health
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
 from session_service.rpc.limits import Limits, ServerTls
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
@@ -50,8 +52,8 @@ class Server(Protocol):
         """Take no new calls, finish those in flight within the grace, in seconds, and end."""
 
 
-OpenServer = Callable[[Config], tuple[Server, str]]
-"""Makes a server, and says at which address it will be."""
+OpenServer = Callable[[Config, HttpApp], tuple[Server, str]]
+"""Makes a server that carries plain HTTP to the app, and says at which address it will be."""
 
 
 class Orders:
@@ -153,7 +155,7 @@ async def serve_by_signals(
     await serve(config, metrics, orders, on_ready, partial(open_grpc_aio, share_port=share_port))
 
 
-def open_grpc_aio(config: Config, *, share_port: bool = False) -> tuple[Server, str]:
+def open_grpc_aio(config: Config, http: HttpApp, *, share_port: bool = False) -> tuple[Server, str]:
     """A server of ``grpc.aio`` that is bound to its address.
 
     Raises:
@@ -201,9 +203,10 @@ async def running(
     ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server, address = open_server(config)
         section, traffic = config.server, Traffic(metrics.calls)
-        mount(server, service.servicers, traffic, limits(config), reflection=section.reflection)
+        http = HttpApp(limits(config), _cors(config), lambda: service.health.serving)
+        server, address = open_server(config, http)
+        mount(server, http, service.servicers, traffic, limits(config), reflection=section.reflection)
         async with _background(backend, service.health):
             await server.start()
             log.info("serving", extra={"address": address})
@@ -330,6 +333,10 @@ def limits(config: Config) -> Limits:
         max_connection_age_grace=section.max_connection_age_grace,
         handshake_timeout=section.handshake_timeout,
     )
+
+
+def _cors(config: Config) -> Cors:
+    return Cors(config.server.cors_origins, config.server.cors_headers)
 
 
 def key_file(config: Config) -> Path:

@@ -13,6 +13,7 @@ from session_service.config.fields import (
     Address,
     CookieName,
     Count,
+    HeaderName,
     Items,
     Listen,
     Network,
@@ -164,7 +165,11 @@ class ServerSection(Section):
     )
     cors_origins: Items[Origin] = Field(
         default=(),
-        description="origins, scheme://host[:port], whose pages may call from a browser (Envoy engine)",
+        description="origins, scheme://host[:port], whose pages may call from a browser",
+    )
+    cors_headers: Items[HeaderName] = Field(
+        default=(),
+        description="header fields that those pages may send besides what the service and tracing need",
     )
     reflection: bool = Field(
         default=False, description="whether gRPC reflection is served; --dev turns it on"

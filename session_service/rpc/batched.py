@@ -13,15 +13,19 @@ from typing import Any, Final, Protocol
 from session_api.v1 import session_service_pb2 as pb
 
 from session_service.domain.checks import Asked, Outcome, TokenCheck
+from session_service.domain.errors import Overloaded
 from session_service.domain.models import Identity
-from session_service.rpc.boundary import BatchObserver, Room, safe_deserializer
+from session_service.rpc.boundary import OK, BatchObserver, Room, failure, safe_deserializer
 from session_service.rpc.caller import AUTHORIZATION, bearer_of
 from session_service.rpc.check_messages import max_staleness_of
 from session_service.rpc.conversions import verified_bytes
 from session_service.rpc.envoy_auth import external_auth_pb2
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.forward_auth import PATH, ForwardAuth
-from session_service.rpc.http import HttpResponse
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import PATH, ForwardAuth
+from session_service.rpc.http.values import HttpQuestion, HttpResponse
+from session_service.rpc.http.verify import RestVerify, rest_verify
 from session_service.rpc.limits import Limits
 
 VERIFY_TOKEN: Final = "/session.v1.SessionService/VerifyToken"  # noqa: S105 - a method
@@ -29,9 +33,6 @@ CHECK: Final = "/envoy.service.auth.v3.Authorization/Check"
 
 Fields = Callable[[str], Sequence[bytes]]
 """Gives the values that a call's metadata has under a name, in order, as they were sent."""
-
-Texts = Callable[[str], Sequence[str]]
-"""Gives the values of a header field, in order."""
 
 
 class BatchedMethod(Protocol):
@@ -49,13 +50,18 @@ class BatchedMethod(Protocol):
 
 
 class BatchedPage(Protocol):
-    """A page of plain HTTP that is one check."""
+    """A path of plain HTTP where a request is one check."""
 
-    def asked(self, values: Texts, query: str) -> Asked:
+    verb: str
+    """The method of HTTP that is one; empty = every."""
+    counted_as: str
+    """The RPC as which its requests are limited and counted; empty = it does so itself."""
+
+    def asked(self, request: HttpQuestion) -> Asked:
         """What a request wants checked; what it raises is the outcome."""
 
-    def decided(self, outcome: Outcome | None) -> HttpResponse:
-        """The response to an outcome, ``None`` where nothing was checked."""
+    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
+        """The response to an outcome, ``None`` where nothing was checked; and the reason for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Batched:
         room: where calls of gRPC find room, shared with all other unary ones.
         observer: told of every call of gRPC.
         methods: by full name.
-        pages: by path.
+        pages: of plain HTTP, by path.
     """
 
     check: TokenCheck
@@ -130,6 +136,64 @@ def batched_methods(limits: Limits, authorization: ExtAuthzServicer | None) -> d
     return methods
 
 
-def batched_pages(forward_auth: ForwardAuth | None) -> dict[str, BatchedPage]:
-    """The pages that are served in batches, by path."""
-    return {} if forward_auth is None else {PATH: forward_auth}
+class ForwardAuthPage:
+    """Forward-auth, which counts its decisions itself.
+
+    Args:
+        app: completes answers.
+        forward_auth: decides what to ask and to answer.
+    """
+
+    verb = ""
+    counted_as = ""
+
+    def __init__(self, app: HttpApp, forward_auth: ForwardAuth) -> None:
+        self._finished = app.finished
+        self._forward_auth = forward_auth
+
+    def asked(self, request: HttpQuestion) -> Asked:
+        """The token of the request that the gateway asks about."""
+        return self._forward_auth.asked(request.values, request.query)
+
+    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
+        """Whether it may pass."""
+        busy = type(outcome) is Overloaded
+        response = refusals.BUSY if busy else self._forward_auth.decided(outcome)
+        return self._finished(request, response), OK
+
+
+class RestVerifyPage:
+    """VerifyToken by REST.
+
+    Args:
+        verify: between HTTP and the messages.
+    """
+
+    verb = "POST"
+    counted_as = VERIFY_TOKEN
+
+    def __init__(self, verify: RestVerify) -> None:
+        self._verify = verify
+
+    def asked(self, request: HttpQuestion) -> Asked:
+        """The token of the body, else that of the header."""
+        message = self._verify.request(request)
+        token = message.token or bearer_of(request.values(AUTHORIZATION))
+        return token, max_staleness_of(message), None
+
+    def answered(self, request: HttpQuestion, outcome: Outcome | None) -> tuple[HttpResponse, str]:
+        """Whose token it is."""
+        if type(outcome) is Identity:
+            return self._verify.answer(request, outcome), OK
+        error = outcome if isinstance(outcome, Exception) else TypeError("VerifyToken always checks")
+        return self._verify.answer(request, error), failure(VERIFY_TOKEN, error).reason
+
+
+def batched_pages(app: HttpApp, forward_auth: ForwardAuth | None) -> dict[str, BatchedPage]:
+    """The paths of plain HTTP that are served in batches."""
+    pages: dict[str, BatchedPage] = {
+        path: RestVerifyPage(verify) for path, verify in rest_verify(app).items()
+    }
+    if forward_auth is not None:
+        pages[PATH] = ForwardAuthPage(app, forward_auth)
+    return pages

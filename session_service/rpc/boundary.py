@@ -2,7 +2,7 @@
 
 A ``Boundary`` has the registration surface of ``grpc.aio.Server``, so the generated
 ``add_…Servicer_to_server`` functions register on it; it wraps each method and passes it on to
-the engine. Around a method, from the outside in:
+the engines. Around a method, from the outside in:
 
 1. ``measured``: the observer learns method, reason and duration;
 2. ``answered``: every error becomes a status of ``rpc.status``; what is unforeseen is logged
@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import grpc
@@ -114,17 +114,17 @@ class Room:
 
 
 class Boundary:
-    """Wraps each registered method and passes it on to an engine.
+    """Wraps each registered method and passes it on to the engines.
 
     Args:
-        engine: where methods are registered.
+        engines: where methods are registered: the calls of all share the limits.
         observer: told of every call.
         limits: unary calls in hand at once, a quarter of it for each method's streams besides; sizes of
             messages.
     """
 
-    def __init__(self, engine: Engine, observer: CallObserver, limits: Limits) -> None:
-        self._engine = engine
+    def __init__(self, engines: Sequence[Engine], observer: CallObserver, limits: Limits) -> None:
+        self._engines = engines
         self._observer = observer
         self._limits = limits
         self.calls = Room(limits.max_concurrent_rpcs)
@@ -146,7 +146,8 @@ class Boundary:
                 (f"/{service_name}/{name}", each) for name, each in method_handlers.items()
             )
         }
-        self._engine.add_generic_rpc_handlers((MethodHandlers(wrapped),))
+        for engine in self._engines:
+            engine.add_generic_rpc_handlers((MethodHandlers(wrapped),))
 
     def _wrapped(
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]

@@ -18,7 +18,7 @@ from session_service.rpc.caller import Context
 from session_service.rpc.decisions import DecisionObserver, Decisions
 from session_service.rpc.envoy_auth import external_auth_pb2 as pb
 from session_service.rpc.envoy_auth import external_auth_pb2_grpc as pb_grpc
-from session_service.rpc.http_status import http_response_of
+from session_service.rpc.http.status import http_response_of
 from session_service.rpc.identity_headers import IdentityHeaders
 from session_service.rpc.status import coded
 

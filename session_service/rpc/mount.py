@@ -20,9 +20,10 @@ from session_service.rpc.batched import Batched, batched_methods, batched_pages
 from session_service.rpc.boundary import BatchObserver, Boundary, Engine
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.forward_auth import PATH, ForwardAuth
 from session_service.rpc.health import Health
-from session_service.rpc.http import HttpHandler
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import PATH, ForwardAuth
+from session_service.rpc.http.values import HttpHandler
 from session_service.rpc.limits import Limits
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
@@ -67,35 +68,42 @@ class ServesBatches(Protocol):
 
 
 def mount(
-    engine: Engine, servicers: Servicers, observer: BatchObserver, limits: Limits, *, reflection: bool
+    engine: Engine,
+    http: HttpApp,
+    servicers: Servicers,
+    observer: BatchObserver,
+    limits: Limits,
+    *,
+    reflection: bool,
 ) -> None:
-    """Register every service on an engine, each method within the boundary.
+    """Register every service on an engine and for HTTP, each method within one boundary.
 
     Args:
-        engine: where.
+        engine: what carries gRPC.
+        http: answers plain HTTP.
         servicers: what is served.
         observer: told of every call.
         limits: what is borne; see ``Boundary``.
         reflection: whether gRPC reflection is served.
     """
-    boundary: Any = Boundary(engine, observer, limits)
+    boundary: Any = Boundary((engine, http), observer, limits)
+    batched = Batched(
+        servicers.check,
+        boundary.calls,
+        observer,
+        batched_methods(limits, servicers.authorization),
+        batched_pages(http, servicers.forward_auth),
+    )
     if isinstance(engine, ServesBatches):
-        engine.add_batched(
-            Batched(
-                servicers.check,
-                boundary.calls,
-                observer,
-                batched_methods(limits, servicers.authorization),
-                batched_pages(servicers.forward_auth),
-            )
-        )
+        engine.add_batched(batched)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)
     if servicers.authorization:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicers.authorization, boundary)
-    if servicers.forward_auth and isinstance(engine, Pages):
-        engine.add_page(PATH, servicers.forward_auth)
+    for each in (engine, http):
+        if servicers.forward_auth and isinstance(each, Pages):
+            each.add_page(PATH, servicers.forward_auth)
     if reflection:
         shown = [name for name in SERVICES if name != AUTHORIZATION or servicers.authorization]
         register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server

@@ -12,8 +12,8 @@ from typing import Any, Final, NoReturn
 import grpc
 
 from session_service.engines.native.certificates import common_name
-from session_service.engines.native.metadata import Field, Pair, fields_of, metadata_of
 from session_service.engines.native.surface import Call, Engine, Fault, Pairs
+from session_service.rpc.metadata import Field, Pair, fields_of, metadata_of
 from session_service.rpc.refusals import (
     LateError,
     MalformedError,

@@ -12,11 +12,11 @@ from session_service.domain.authorization import allowed
 from session_service.domain.checks import Asked, Outcome, Settle
 from session_service.domain.errors import Overloaded, SessionServiceError
 from session_service.domain.models import Identity
-from session_service.engines.native.metadata import fields_of
-from session_service.engines.native.pages import TOO_MANY, respond
+from session_service.engines.native.pages import PageCall, respond
 from session_service.engines.native.surface import Call, Engine, Pairs
 from session_service.rpc.batched import BatchedMethod, BatchedPage
 from session_service.rpc.boundary import OK, BatchObserver, Room, failure
+from session_service.rpc.metadata import fields_of
 
 _CANCELLED: Final = "CANCELLED"
 
@@ -110,25 +110,37 @@ class MethodKind:
 
 
 class PageKind:
-    """Requests for a page of plain HTTP, which counts its decisions itself."""
+    """Requests of plain HTTP at one path.
 
-    def __init__(self, page: BatchedPage, room: Room, engine: Engine) -> None:
+    Args:
+        page: what they ask, and how they are answered.
+        room: as ``Kind``.
+        observer: told of every call, if the page is counted as one.
+        engine: what carries them.
+    """
+
+    def __init__(self, page: BatchedPage, *, room: Room, observer: BatchObserver, engine: Engine) -> None:
         self.room = room
+        self.verb = page.verb
         self._page = page
+        self._observer = observer
         self._engine = engine
 
     def asked(self, call: Call) -> Asked:
         """What the request wants checked."""
-        return self._page.asked(partial(_texts, call), call.query)
+        return self._page.asked(PageCall(call))
 
     def answer(self, call: Call, outcome: Outcome | None, _answers: list[tuple[int, bytes]]) -> str:
         """Answer with a page."""
-        response = TOO_MANY if type(outcome) is Refusal else self._page.decided(outcome)
+        found = outcome.error if type(outcome) is Refusal else outcome
+        response, reason = self._page.answered(PageCall(call), found)
         respond(self._engine, call.id, response)
-        return OK
+        return reason
 
     def count(self, reason: str, seconds: float, count: int) -> None:
-        """Leave it to the page."""
+        """Tell the observer, unless the page counts its requests itself."""
+        if self._page.counted_as:
+            self._observer.calls_ended(self._page.counted_as, reason, seconds, count)
 
 
 class CheckBatches:
@@ -240,7 +252,3 @@ def _with_role(identity: Identity, role: str) -> Outcome:
         return allowed(identity, role)
     except SessionServiceError as error:
         return error
-
-
-def _texts(call: Call, name: str) -> list[str]:
-    return [value.decode("latin-1") for value in call.values(name)]

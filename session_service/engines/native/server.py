@@ -17,7 +17,7 @@ import grpc
 from session_service.engines.native.call import NativeCall
 from session_service.engines.native.checks import CheckBatches, Kind, MethodKind, PageKind
 from session_service.engines.native.methods import Method, fail, method_of, serve
-from session_service.engines.native.pages import NativePages, respond
+from session_service.engines.native.pages import StreamedPage, refused, request_of, respond
 from session_service.engines.native.surface import (
     END,
     GONE,
@@ -32,7 +32,9 @@ from session_service.engines.native.surface import (
 )
 from session_service.rpc.batched import Batched
 from session_service.rpc.boundary import MethodHandlers, Room
-from session_service.rpc.http import HttpHandler
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.values import HttpResponse
 from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
@@ -59,6 +61,7 @@ class NativeServer:
         make_engine: makes what carries the calls.
         limits: what one client, or all of them, may cost.
         listen: gives the engine its sockets and certificates, before it is asked for calls.
+        http: answers plain HTTP.
         cross_origin: header fields that the response to a call of gRPC-Web begins with.
     """
 
@@ -67,6 +70,7 @@ class NativeServer:
         make_engine: MakeEngine,
         limits: Limits,
         listen: Callable[[Engine], None],
+        http: HttpApp,
         cross_origin: Callable[[Call], Pairs] = lambda _: (),
     ) -> None:
         self._make_engine = make_engine
@@ -76,8 +80,9 @@ class NativeServer:
         self._places: dict[str, int] = {}
         self._methods: list[Method] = []
         self._kinds: list[Kind | None] = []
-        self._page_kinds: dict[str, Kind] = {}
-        self._pages = NativePages(limits.max_concurrent_rpcs)
+        self._page_kinds: dict[str, PageKind] = {}
+        self._http = http
+        self._streamed: dict[int, StreamedPage] = {}
         self._batched: Batched | None = None
         self._calls: dict[int, NativeCall] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -94,10 +99,6 @@ class NativeServer:
             for name, handler in cast(MethodHandlers, each).methods.items():
                 self._places[name] = len(self._methods)
                 self._methods.append(method_of(handler))
-
-    def add_page(self, path: str, handler: HttpHandler) -> None:
-        """Answer plain HTTP at this path."""
-        self._pages.add(path, handler)
 
     def add_batched(self, batched: Batched) -> None:
         """Serve calls of these together."""
@@ -128,7 +129,6 @@ class NativeServer:
             await self._idle(self._loop.time() + grace)
         # Connections that are open may still bring calls, and would for as long as somebody sends them.
         self._stopped = True
-        self._pages.close()
         for call in list(self._calls.values()):
             call.cut_off()
         await self._idle(math.inf, answered=False)
@@ -179,7 +179,10 @@ class NativeServer:
             return None
         if call.method >= 0:
             return self._kinds[call.method]
-        return self._page_kinds.get(call.path) if call.kind == HTTP else None
+        if call.kind != HTTP:
+            return None
+        page = self._page_kinds.get(call.path)
+        return page if page is not None and page.verb in ("", call.verb) else None
 
     def _pass_on(self, event: Event) -> None:
         number, kind, what = event
@@ -187,6 +190,8 @@ class NativeServer:
         if context is None:
             if kind == GONE:
                 self._leave(number)
+            elif kind == WRITABLE and number in self._streamed:
+                self._streamed[number].writable()
         elif kind == MESSAGES:
             context.arrived(cast("list[bytes]", what))
         elif kind == END:
@@ -225,11 +230,29 @@ class NativeServer:
         return serve(self._methods[call.method] if call.method >= 0 else None, context, call)
 
     async def _answer_page(self, call: Call) -> None:
-        respond(self._engine, call.id, await self._pages.answer(call, is_method=call.path in self._places))
+        if call.fault is not None:
+            limits = self._limits
+            reply = refused(
+                call.fault[0],
+                body_bytes=limits.message_bytes(call.path),
+                metadata_bytes=limits.max_metadata_bytes,
+            )
+            respond(self._engine, call.id, self._http.finished(request_of(call), reply))
+            return
+        if self._stopped:
+            respond(self._engine, call.id, refusals.BUSY)
+            return
+        page = await self._http(request_of(call))
+        if isinstance(page, HttpResponse):
+            respond(self._engine, call.id, page)
+            return
+        streamed = self._streamed[call.id] = StreamedPage(self._engine, call.id)
+        await streamed.send(page)
 
     def _forget(self, number: int) -> None:
         self._calls.pop(number, None)
         self._tasks.pop(number, None)
+        self._streamed.pop(number, None)
 
     # --
 
@@ -260,7 +283,12 @@ class NativeServer:
                     always=self._cross_origin,
                 )
         room = Room(limits.max_concurrent_rpcs)
-        self._page_kinds = {path: PageKind(page, room, engine) for path, page in batched.pages.items()}
+        self._page_kinds = {
+            path: PageKind(
+                page, room=batched.room if page.counted_as else room, observer=batched.observer, engine=engine
+            )
+            for path, page in batched.pages.items()
+        }
 
     def _settings(self) -> dict[str, Any]:
         limits = self._limits
@@ -269,7 +297,7 @@ class NativeServer:
                 (name, method.streams, limits.message_bytes(name))
                 for name, method in zip(self._places, self._methods, strict=True)
             ],
-            "pages": self._pages.paths,
+            "pages": list(self._http.page_paths),
             "body_bytes": limits.max_message_bytes,
             "larger_bodies": {path: limits.message_bytes(path) for path in LARGER_REQUESTS},
             "metadata_bytes": limits.max_metadata_bytes,

@@ -10,6 +10,8 @@ import pytest
 
 from session_service.engines.native.server import NativeServer
 from session_service.rpc.boundary import MethodHandlers
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
 from session_service.rpc.limits import Limits
 from tests.support.native_engine import FakeCall, FakeEngine
 
@@ -29,7 +31,8 @@ class Served:
 
     def __init__(self) -> None:
         self.fake: FakeEngine
-        self.server = NativeServer(self._make, LIMITS, lambda _: None)
+        self.http = HttpApp(LIMITS, Cors((), ()), lambda: True)
+        self.server = NativeServer(self._make, LIMITS, lambda _: None, self.http)
 
     def unary(self, name: str, behaviour: Callable[..., Awaitable[Any]]) -> None:
         """Serve a method of one message for one."""

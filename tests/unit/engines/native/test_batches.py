@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -26,7 +27,9 @@ from session_service.rpc.batched import CHECK, VERIFY_TOKEN, Batched, batched_me
 from session_service.rpc.boundary import Boundary
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.forward_auth import ForwardAuth
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
+from session_service.rpc.http.forward_auth import ForwardAuth
 from session_service.rpc.session_servicer import SessionServicer
 from tests.support.native_engine import FakeCall, FakeEngine
 from tests.support.waiting import eventually_async
@@ -151,7 +154,8 @@ class Service:
     def __init__(self, *, in_batches: bool, rooms: int = 100) -> None:
         self.store, self.observer = Store(), Observer()
         self.limits = replace(LIMITS, max_concurrent_rpcs=rooms)
-        self.server = NativeServer(self._make, self.limits, lambda _: None)
+        self.http = HttpApp(self.limits, Cors((), ()), lambda: True)
+        self.server = NativeServer(self._make, self.limits, lambda _: None, self.http)
         doubles: Any = self.store
         watches: Any = Watches(self.store)
         check = TokenCheck(
@@ -169,12 +173,12 @@ class Service:
             administration=nothing,
             callers=nothing,
         )
-        boundary: Any = Boundary(self.server, self.observer, self.limits)
+        boundary: Any = Boundary((self.server, self.http), self.observer, self.limits)
         pb_grpc.add_SessionServiceServicer_to_server(session, boundary)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(envoy, boundary)
-        self.server.add_page("/authz", forward)
+        self.http.add_page("/authz", forward)
         if in_batches:
-            methods, pages = batched_methods(self.limits, envoy), batched_pages(forward)
+            methods, pages = batched_methods(self.limits, envoy), batched_pages(self.http, forward)
             self.server.add_batched(Batched(check, boundary.calls, self.observer, methods, pages))
 
     def _make(self, **settings: Any) -> Any:
@@ -215,6 +219,12 @@ def _authz(token: str | None, query: str = "", target: bytes = b"/x") -> Mapping
     return {"path": "/authz", "kind": HTTP, "verb": "GET", "query": query, "fields": fields}
 
 
+def _rest(token: str, verb: str = "POST", fields: Any = (), **more: Any) -> Mapping[str, Any]:
+    body = json.dumps({"token": token, **more}).encode()
+    path = "/v1/token:verify"
+    return {"path": path, "kind": HTTP, "verb": verb, "message": body, "fields": list(fields)}
+
+
 _BEARER: Final = (b"authorization", b"Bearer good")
 CASES: Final[list[Mapping[str, Any]]] = [
     *(_verify(name) for name in NAMES),
@@ -244,6 +254,14 @@ CASES: Final[list[Mapping[str, Any]]] = [
     _authz("good", "role=editor"),
     _authz("good", "role=admin"),
     _authz("good", "rolle=admin"),
+    *(_rest(name) for name in NAMES),
+    *(_rest(name, max_staleness="5s") for name in NAMES),
+    _rest(""),
+    _rest("", fields=[_BEARER]),
+    _rest("", fields=[_BEARER, _BEARER]),
+    _rest("good", max_staleness="61s"),
+    _rest("good", surplus=1),
+    _rest("good", verb="GET"),
 ]
 
 

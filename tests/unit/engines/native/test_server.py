@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from session_service.engines.native.surface import HTTP
-from session_service.rpc.http import HttpRequest, HttpResponse
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from tests.support.native_engine import FakeCall
 from tests.support.waiting import eventually_async
 
@@ -172,10 +172,11 @@ async def test_pages_answer_plain_http(served: Any) -> None:
         return HttpResponse(200, (("x", request.query),), request.method.encode())
 
     served.unary("echo", echo)
-    served.server.add_page("/page", page)
+    served.http.add_page("/page", page)
     fake = await served.start()
     found = await fake.send("/page", kind=HTTP, verb="GET", query="a=1").end()
-    assert (found.http_status, found.initial, found.pieces) == (200, [(b"x", b"a=1")], [b"GET"])
+    expected = [(b"x", b"a=1"), (b"cache-control", b"no-store")]
+    assert (found.http_status, found.initial, found.pieces) == (200, expected, [b"GET"])
     assert (await fake.send("/other", kind=HTTP).end()).http_status == 404
     assert (await fake.send("/t.T/echo", kind=HTTP).end()).http_status == 415
     large = await fake.send("/page", kind=HTTP, fault=("message_too_large", "too large")).end()

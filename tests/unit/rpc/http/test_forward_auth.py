@@ -8,8 +8,8 @@ import pytest
 
 from session_service.domain.errors import RoleRequired, SessionEnded, StoreUnavailable, TokenMissing
 from session_service.domain.models import Identity
-from session_service.rpc.forward_auth import ForwardAuth
-from session_service.rpc.http import HttpRequest, HttpResponse
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from tests.support.decisions import ADA, Decision, Told
 
 Headers = tuple[tuple[str, str], ...]

@@ -17,8 +17,8 @@ from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Identity
 from session_service.rpc import identity_headers
 from session_service.rpc.decisions import DecisionObserver, Decisions
-from session_service.rpc.http import HttpRequest, HttpResponse
-from session_service.rpc.http_status import http_response_of
+from session_service.rpc.http.status import http_response_of
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from session_service.rpc.identity_headers import IdentityHeaders
 
 PATH: Final = "/authz"
