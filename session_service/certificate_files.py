@@ -1,26 +1,21 @@
 """Certificates that are renewed on disk: read again and again, and used once they are whole.
 
-For every engine: ``CertificateWatch.load`` reads the files, ``replace`` hands a usable pair to the engine.
+For every engine: ``CertificateWatch.load`` reads the files, ``replace`` hands a usable pair to subscribers.
 What is half-written, or does not fit together, leaves in use what was.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 log = logging.getLogger(__name__)
-
-
-_SECONDS: Final = 1.0
 
 
 class CertificateError(Exception):
@@ -122,25 +117,6 @@ class CertificateWatch:
         if _public_key(key_file, key) != server.public_key().public_bytes(*_PUBLIC):
             raise CertificateError(f"{key_file}: is not the key of the first certificate in {cert_file}")
         return Certificates(chain, key, roots, server.not_valid_after_utc.timestamp())
-
-
-async def renew(watch: CertificateWatch, show: Callable[[float], None]) -> None:
-    """Have what is renewed on disk used within seconds, for ever.
-
-    Args:
-        watch: the files, and who uses them.
-        show: takes when the certificate in use ends, in seconds since 1970.
-    """
-    while True:
-        show(watch.current.expires)
-        await asyncio.sleep(_SECONDS)
-        try:
-            # Not in the loop: the files may be on a disk that is slow, or gone.
-            if found := await asyncio.to_thread(watch.load):
-                watch.replace(found)
-        except Exception:
-            # No reason to serve the old ones until they end.
-            log.exception("certificates cannot be looked at")
 
 
 _PUBLIC = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -90,14 +90,14 @@ class _AioServer(grpc_aio_server.Server):
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {_UNKNOWN: None}
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Take handlers that look methods up by name.
+        """Take handlers that look methods up by name, and list their names as ``methods`` or as grpc's own do.
 
         Raises:
             TypeError: a handler does not say which methods it has.
         """
         handlers = tuple(generic_rpc_handlers)
         for handler in handlers:
-            methods = getattr(handler, "_method_handlers", None)
+            methods = getattr(handler, "methods", None) or getattr(handler, "_method_handlers", None)
             if not isinstance(methods, Mapping):
                 raise TypeError(
                     "generic_rpc_handlers: each must be made by grpc.method_handlers_generic_handler"

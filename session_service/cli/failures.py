@@ -18,7 +18,7 @@ import click
 from session_service.certificate_files import CertificateError
 from session_service.config import ConfigError
 from session_service.domain.errors import SessionServiceError, StoreUnavailable
-from session_service.serving_end import ServingEndedError
+from session_service.serving import ServingEndedError
 from session_service.storage.directory_lock import DirectoryInUse
 from session_service.storage.embedded import EmbeddedRedisError
 from session_service.supervisor import WorkerFailedError

@@ -12,13 +12,17 @@ import os
 import socket
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 _DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CONNECTIONS: Final = 16
@@ -56,24 +60,26 @@ class MetricsServer:
 
     Args:
         registry: what to serve.
-        address: family and address to listen on; port 0 = any free one.
-
-    Raises:
-        OSError: the address cannot be listened on.
+        sockets: that listen; of one port.
     """
 
-    def __init__(self, registry: CollectorRegistry, family: socket.AddressFamily, address: Any) -> None:  # noqa: ANN401 - as in socket
-        self._server = _Server(family, address)
-        self._server.set_app(make_wsgi_app(registry))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
-        self.port = self._server.server_port
+    def __init__(self, registry: CollectorRegistry, sockets: Sequence[socket.socket]) -> None:
+        application = make_wsgi_app(registry)
+        self._servers = [_Server(each, application) for each in sockets]
+        self._threads = [
+            threading.Thread(target=each.serve_forever, name="metrics", daemon=True) for each in self._servers
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.port: int = sockets[0].getsockname()[1]
 
     def close(self) -> None:
         """Stop serving and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join()
 
 
 class _Handler(WSGIRequestHandler):
@@ -89,20 +95,15 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     # Ended connections leave their threads by themselves.
     block_on_close = False
-    request_queue_size = 64
 
-    def __init__(self, family: socket.AddressFamily, address: Any) -> None:  # noqa: ANN401 - as in socket
-        self.address_family = family
+    def __init__(self, listening: socket.socket, application: WSGIApplication) -> None:
         self._open: deque[socket.socket] = deque()
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without looking up the name of the address, which may take long."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_name, self.server_port = listening.getsockname()[:2]
         self.setup_environ()
+        self.set_app(application)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as in socketserver
         """Serve a connection in a thread; make room for it first."""

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from session_service.app import make_metrics
 from session_service.config import Config
-from session_service.serving import Orders, Server, serve
-from session_service.serving_end import ServingEndedError
+from session_service.opening import Opened
+from session_service.orders import Orders
+from session_service.serving import ServingEndedError, serve
 from session_service.tokens.keys import new_document
 from tests.support import LOOPBACK, RedisServer
 from tests.support.raw_http2 import raw_http2
@@ -39,9 +40,9 @@ async def test_the_end_of_a_server_is_an_error(config: Config) -> None:
     """A path that is not UTF-8 ends a server of the library itself: noticed, though a call never ends."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def open_server(_config: Config, _certificates: object) -> tuple[Server, str]:
+    def open_server(_config: Config, _http: object, _certificates: object) -> Opened:
         server: Any = grpc.aio.server()
-        return server, f"{LOOPBACK}:{server.add_insecure_port(f'{LOOPBACK}:0')}"
+        return Opened(server, f"{LOOPBACK}:{server.add_insecure_port(f'{LOOPBACK}:0')}", None)
 
     registry = make_metrics(CollectorRegistry())
     serving = asyncio.create_task(serve(config, registry, Orders(), ready.set_result, open_server))

@@ -54,6 +54,8 @@ class ServiceProcess:
         self._directory = tempfile.TemporaryDirectory(prefix="service-", dir="/tmp")
         self.directory = Path(self._directory.name)
         self.address = f"{LOOPBACK}:{free_port()}"
+        self.http_address = ""
+        """Where plain HTTP is served: on `grpc-aio` on a port of its own."""
         self.admin_key = new_service_key()
         """Metadata `x-service-key` of an operator; in development mode the one in `dev.env`."""
         self.key_file = self.directory / "keys.json"
@@ -199,10 +201,14 @@ class ServiceProcess:
             digest = service_key_digest(self.admin_key)
             sections["tokens"] = {"key_file": str(self.key_file)}
             sections["admin"] = {"service_keys": [{"name": "test", "digest": digest, "roles": ["admin"]}]}
-            self.key_file.write_text(json.dumps(self.key_document), encoding="utf-8")
+            self.key_file.write_text(json.dumps(self.key_document))
         for name, values in config.items():
             sections[name] = sections.get(name, {}) | dict(values)
-        self.address = sections["server"]["listen"]
+        server = sections["server"]
+        if server["engine"] == "grpc-aio":
+            server.setdefault("http_listen", f"{LOOPBACK}:{free_port()}")
+        self.address = server["listen"]
+        self.http_address = server.get("http_listen") or self.address
         self.config_file.write_text(yaml.safe_dump(sections), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str | Path]:

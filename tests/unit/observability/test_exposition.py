@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from session_service.listen_address import listening
 from session_service.observability import exposition
 from session_service.observability.exposition import (
     MetricsServer,
@@ -42,7 +43,8 @@ print(os.getpid())
 """
 
 
-_LOOPBACK = socket.AF_INET, ("127.0.0.1", 0)
+def _listening(port: int = 0) -> list[socket.socket]:
+    return listening(f"127.0.0.1:{port}", share_port=False)[0]
 
 
 def _scrape(server: MetricsServer) -> str:
@@ -70,7 +72,7 @@ def test_one_process_serves_its_own() -> None:
     """What was observed is in the next scrape, and the port is free again after the end."""
     registry = CollectorRegistry()
     metrics = Metrics(registry, ["/s/M"])
-    server = MetricsServer(registry, *_LOOPBACK)
+    server = MetricsServer(registry, _listening())
     metrics.calls.call_ended("/s/M", "OK", 0.25)
     assert 'session_rpc_duration_seconds_count{method="s/M",reason="OK"} 1.0' in _scrape(server)
     server.close()
@@ -80,9 +82,9 @@ def test_one_process_serves_its_own() -> None:
 
 def test_a_port_in_use_is_an_error() -> None:
     """Two servers never share a port silently."""
-    server = MetricsServer(CollectorRegistry(), *_LOOPBACK)
+    server = MetricsServer(CollectorRegistry(), _listening())
     with pytest.raises(OSError, match="in use"):
-        MetricsServer(CollectorRegistry(), socket.AF_INET, ("127.0.0.1", server.port))
+        _listening(server.port)
     server.close()
 
 
@@ -93,7 +95,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetricsServer]:
     registry = CollectorRegistry()
     for number in range(2_000):
         Counter(f"counter_{number}", "x" * 5_000, registry=registry).inc()
-    server = MetricsServer(registry, *_LOOPBACK)
+    server = MetricsServer(registry, _listening())
     yield server
     server.close()
 
@@ -137,15 +139,15 @@ def test_a_client_that_goes_on_for_ever_is_ended(small: MetricsServer) -> None:
 def test_a_client_that_does_not_read_is_ended(small: MetricsServer) -> None:
     """Its answer does not fit into the buffers of the system, and its thread is given back."""
     with _connect(small, b"GET /metrics HTTP/1.0\r\n\r\n"):
-        eventually(lambda: small._server._open, timeout=10)
-        eventually(lambda: not small._server._open, timeout=10)
+        eventually(lambda: small._servers[0]._open, timeout=10)
+        eventually(lambda: not small._servers[0]._open, timeout=10)
 
 
 def test_a_thousand_silent_clients_keep_nobody_out() -> None:
     """The oldest are ended: a scrape gets through, and neither threads nor descriptors run out."""
     registry = CollectorRegistry()
     Counter("some", "x", registry=registry).inc()
-    server = MetricsServer(registry, *_LOOPBACK)
+    server = MetricsServer(registry, _listening())
     with ExitStack() as clients:
         for _ in range(1_004):
             clients.enter_context(_connect(server))
@@ -157,7 +159,7 @@ def test_a_thousand_silent_clients_keep_nobody_out() -> None:
 def test_the_supervisor_serves_the_sum_of_its_workers(shared: Path) -> None:
     """Counts of all workers add up and outlive them; gauges of those that ended are dropped."""
     first, second = _worker(), _worker()
-    server = MetricsServer(shared_registry(shared), *_LOOPBACK)
+    server = MetricsServer(shared_registry(shared), _listening())
     both = _scrape(server)
     assert 'session_rpc_duration_seconds_count{method="s/M",reason="OK"} 2.0' in both
     assert 'session_rpc_duration_seconds_sum{method="s/M",reason="OK"} 0.5' in both
