@@ -23,6 +23,7 @@ from session_service.observability.logs import configure_logging
 from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
+from session_service.rpc.http.app import HttpApp
 from session_service.serving import Orders, Server, limits, serve
 from session_service.workers import CONNECTION_VARIABLE, Launch
 
@@ -81,7 +82,7 @@ class EnvoyWorker:
             os._exit(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _open(self, config: Config) -> tuple[Server, str]:
+    def _open(self, config: Config, _http: HttpApp) -> tuple[Server, str]:
         return self._server, config.server.listen
 
     def _tell(self, address: str) -> None:

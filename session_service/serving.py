@@ -9,22 +9,26 @@ import logging
 import multiprocessing
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import grpc
 
 from session_service import stopping
 from session_service.app import Backend, Service
 from session_service.config import Config
+from session_service.config.sections import Engine
 from session_service.domain.errors import StoreUnavailable
 from session_service.engines import grpc_aio
+from session_service.engines.native.opening import open_server as open_native
 from session_service.observability.metrics import Metrics
 from session_service.rpc.draining import Drain
 from session_service.rpc.health import Health
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
 from session_service.rpc.limits import Limits, ServerTls
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
@@ -50,8 +54,16 @@ class Server(Protocol):
         """Take no new calls, finish those in flight within the grace, in seconds, and end."""
 
 
-OpenServer = Callable[[Config], tuple[Server, str]]
-"""Makes a server, and says at which address it will be."""
+@runtime_checkable
+class Counting(Protocol):
+    """A server that counts what never becomes a call."""
+
+    def counts(self) -> Mapping[str, int]:
+        """What is open now and what happened so far, by name; see ``EngineMetrics``."""
+
+
+OpenServer = Callable[[Config, HttpApp], tuple[Server, str]]
+"""Makes a server that carries plain HTTP to the app, and says at which address it will be."""
 
 
 class Orders:
@@ -140,7 +152,7 @@ def _collect_seldom() -> None:
 async def serve_by_signals(
     config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
 ) -> None:
-    """Serve on ``grpc.aio``, ordered by signals, and until the supervisor is gone; as ``serve``.
+    """Serve, ordered by signals, and until the supervisor is gone; as ``serve``.
 
     Args:
         config: likewise.
@@ -150,10 +162,21 @@ async def serve_by_signals(
     """
     orders = Orders()
     _follow_signals(orders)
-    await serve(config, metrics, orders, on_ready, partial(open_grpc_aio, share_port=share_port))
+    await serve(config, metrics, orders, on_ready, partial(open_configured, share_port=share_port))
 
 
-def open_grpc_aio(config: Config, *, share_port: bool = False) -> tuple[Server, str]:
+def open_configured(config: Config, http: HttpApp, *, share_port: bool = False) -> tuple[Server, str]:
+    """A server of the configured engine that is bound to its address; ``grpc.aio`` where it says ``auto``.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    if config.server.engine is Engine.NATIVE:
+        return open_native(config.server.listen, limits(config), tls(config), http, share_port=share_port)
+    return open_grpc_aio(config, http, share_port=share_port)
+
+
+def open_grpc_aio(config: Config, http: HttpApp, *, share_port: bool = False) -> tuple[Server, str]:
     """A server of ``grpc.aio`` that is bound to its address.
 
     Raises:
@@ -195,16 +218,17 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: Config, metrics: Metrics, open_server: OpenServer = open_grpc_aio
+    config: Config, metrics: Metrics, open_server: OpenServer = open_configured
 ) -> AsyncIterator[Running]:
     """Serve around a block; drain after it. As ``serve``, without orders."""
     ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server, address = open_server(config)
         section, traffic = config.server, Traffic(metrics.calls)
-        mount(server, service.servicers, traffic, limits(config), reflection=section.reflection)
-        async with _background(backend, service.health):
+        http = HttpApp(limits(config), _cors(config), lambda: service.health.serving)
+        server, address = open_server(config, http)
+        mount((server, http), service.servicers, traffic, limits(config), reflection=section.reflection)
+        async with _background(backend, service.health, server):
             await server.start()
             log.info("serving", extra={"address": address})
             drain = Drain(server, service.health, traffic)
@@ -215,13 +239,14 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
+async def _background(backend: Backend, health: Health, server: Server) -> AsyncIterator[None]:
     """Run what goes on beside the calls; health has been looked at once before it yields."""
+    counting = server if isinstance(server, Counting) else None
     await _look(backend, health)
     tasks = [
         asyncio.create_task(_follow_store(backend, health), name="health"),
         asyncio.create_task(_sweep(backend), name="sweep"),
-        asyncio.create_task(_show_metrics(backend.metrics), name="metrics"),
+        asyncio.create_task(_show_metrics(backend.metrics, counting), name="metrics"),
     ]
     try:
         yield
@@ -253,10 +278,12 @@ async def _follow_store(backend: Backend, health: Health) -> None:
             log.exception("health cannot be looked at")
 
 
-async def _show_metrics(metrics: Metrics) -> None:
+async def _show_metrics(metrics: Metrics, counting: Counting | None) -> None:
     """Let others see what was counted: with several workers their supervisor reads files."""
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
+        if counting is not None:
+            metrics.engine.counted(counting.counts())
         metrics.tallies.flush()
 
 
@@ -330,6 +357,10 @@ def limits(config: Config) -> Limits:
         max_connection_age_grace=section.max_connection_age_grace,
         handshake_timeout=section.handshake_timeout,
     )
+
+
+def _cors(config: Config) -> Cors:
+    return Cors(config.server.cors_origins, config.server.cors_headers)
 
 
 def key_file(config: Config) -> Path:

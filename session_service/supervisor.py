@@ -1,6 +1,6 @@
 """Runs one serving process, or several on one port.
 
-One worker on ``grpc.aio`` is this process itself. Otherwise this is the supervisor of ``workers``: it
+One worker is this process itself, unless it is an Envoy. Otherwise this is the supervisor of ``workers``: it
 speaks neither gRPC nor Redis, restarts a worker that dies, passes SIGHUP on, and at SIGTERM lets each
 drain.
 """
@@ -27,6 +27,7 @@ from session_service import envoy_binary, stopping
 from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
+from session_service.engines.native import availability
 from session_service.listen_address import free_address
 from session_service.observability.exposition import (
     MetricsServer,
@@ -64,14 +65,14 @@ def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
     """
     # Each worker reads it again; what is wrong with it is told once.
     load_key_ring(key_file(config))
-    config = _listening_on(config, free_address(config.server.listen))
     engine = engine_of(config)
+    config = _serving_with(config, engine, free_address(config.server.listen))
 
     def tell(address: str) -> None:
         on_ready(address, engine)
         log.info("ready", extra={"address": address, "engine": engine.value})
 
-    if engine is Engine.GRPC_AIO and config.server.workers == 1:
+    if engine is not Engine.ENVOY and config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
             uvloop.run(serve_by_signals(config, make_metrics(registry), tell))
@@ -85,18 +86,20 @@ def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
 
 
 def engine_of(config: Config) -> Engine:
-    """The engine to serve with: the one configured, or Envoy where it can run.
+    """The engine to serve with: the one configured, or the native one where it can run.
 
     Raises:
-        ConfigError: Envoy is asked for and cannot run here.
+        ConfigError: an engine is asked for that cannot run here.
     """
-    if config.server.engine is Engine.GRPC_AIO:
-        return Engine.GRPC_AIO
-    problem = envoy_binary.unavailable()
+    asked = config.server.engine
+    if asked is Engine.GRPC_AIO:
+        return asked
+    envoy = asked is Engine.ENVOY
+    problem = envoy_binary.unavailable() if envoy else availability.unavailable()
     if not problem:
-        return Engine.ENVOY
-    if config.server.engine is Engine.ENVOY:
-        raise ConfigError(f"server.engine: envoy cannot run here: {problem}")
+        return asked if envoy else Engine.NATIVE
+    if asked is not Engine.AUTO:
+        raise ConfigError(f"server.engine: {asked.value} cannot run here: {problem}")
     log.info("serving with grpc.aio", extra={"reason": problem})
     return Engine.GRPC_AIO
 
@@ -197,5 +200,6 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         endpoint.close()
 
 
-def _listening_on(config: Config, address: str) -> Config:
-    return config.model_copy(update={"server": config.server.model_copy(update={"listen": address})})
+def _serving_with(config: Config, engine: Engine, address: str) -> Config:
+    server = config.server.model_copy(update={"engine": engine, "listen": address})
+    return config.model_copy(update={"server": server})

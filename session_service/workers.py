@@ -1,6 +1,6 @@
 """The processes that serve on one port, as their supervisor sees them.
 
-A worker on ``grpc.aio`` is a Python process, spawned and not forked, since gRPC and Redis objects must be
+A worker is a Python process, spawned and not forked, since gRPC and Redis objects must be
 made after a process starts; it is told what to do by signals. A worker on the Envoy engine is an Envoy
 with Python inside (``envoy_worker``). Envoy ends at once at SIGTERM, and Python inside it never sees a
 signal: so it is told through a connection, whose end also tells it that its supervisor is gone.
@@ -66,7 +66,7 @@ class Worker(Protocol):
 
 
 class SpawnedWorker:
-    """A Python process that serves on ``grpc.aio``."""
+    """A Python process that serves on the configured engine."""
 
     def __init__(self, config: Config) -> None:
         spawn = multiprocessing.get_context("spawn")

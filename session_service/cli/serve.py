@@ -46,7 +46,7 @@ def _serve_in_development(config: Config) -> None:
         development.add_demo_user()
 
         def announce(address: str, engine: Engine) -> None:
-            click.echo(development.announce(address, rest=engine is Engine.ENVOY))
+            click.echo(development.announce(address, rest=engine is not Engine.GRPC_AIO))
 
         supervisor.run(development.config, announce)
 

@@ -16,6 +16,17 @@ from tests.support.histories.world import world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+WAYS = (
+    "strict",
+    "shared strict",
+    "shared threads",
+    "memory 50 ms",
+    "memory 1000 ms",
+    "sdk 50 ms",
+    "sdk 1000 ms",
+    "threads 50 ms",
+)
+
 
 @pytest.mark.parametrize(
     ("engine", "token_expire", "rounds"),
@@ -32,7 +43,7 @@ async def test_every_history_keeps_the_promise(
             await run.run(seed)
     summary = run.summary
     assert not summary.violations, summary.text()
-    for way in ("strict", "memory 50 ms", "memory 1000 ms", "sdk 50 ms", "sdk 1000 ms", "threads 50 ms"):
+    for way in WAYS:
         assert summary.calls[way, Outcome.DONE], summary.text()
         assert summary.calls[way, Outcome.REFUSED], summary.text()
     assert summary.hits["sdk 50 ms"], summary.text()

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from session_service import envoy_binary
+from session_service.engines.native import availability
 from tests.support.tools import missing
 
-ENGINES: Final = ("grpc-aio", "envoy")
+ENGINES: Final = ("grpc-aio", "native", "envoy")
 
 _chosen = [ENGINES[0]]
 
@@ -24,6 +25,8 @@ def services_on(engine: str) -> Iterator[str]:
     """Start services on this engine while a block runs; skips aloud where it cannot run."""
     if engine == "envoy" and (problem := envoy_binary.unavailable()):
         missing(f"no Envoy engine: {problem}")
+    if engine == "native" and (problem := availability.unavailable()):
+        missing(f"no native engine: {problem}")
     _chosen.append(engine)
     try:
         yield engine

@@ -1,7 +1,7 @@
 """What the Rust half of the package offers to Python: one class that carries calls, and one a call."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 UNARY: Final[int]
 """``Call.kind``: gRPC, one message in; answered once."""
@@ -19,17 +19,19 @@ WRITABLE: Final[int]
 GONE: Final[int]
 """Event: nobody waits for the answer any more; ``True`` if the deadline passed, ``False`` if the client left."""
 
-Fault = tuple[str, str]
+__version__: Final[str]
+
+Fault: TypeAlias = tuple[str, str]
 """What is wrong with a request: a kind (below), and a text that may be shown to the caller.
 
 ``malformed_request``, ``malformed_metadata``, ``message_too_large``, ``metadata_too_large``,
 ``unknown_encoding``, ``unknown_method``, ``late`` (the request did not arrive in time).
 """
 
-Pairs = Sequence[tuple[bytes, bytes]]
+Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header fields: names in lower case; values as they are sent."""
 
-Event = tuple[int, int, object]
+Event: TypeAlias = tuple[int, int, object]
 """Id of the call, kind of the event, what it brings."""
 
 @final
@@ -121,7 +123,9 @@ class Engine:
         ping_seconds: float,
         ping_timeout_seconds: float,
     ) -> None: ...
-    def use_certificate(self, chain: bytes, key: bytes, client_roots: bytes | None, *, required: bool) -> None:
+    def use_certificate(
+        self, chain: bytes, key: bytes, client_roots: bytes | None, *, required: bool
+    ) -> None:
         """Serve TLS 1.2 and 1.3 to connections that come from now on, with these PEM files.
 
         Raises:
@@ -144,7 +148,13 @@ class Engine:
         """End ``UNARY`` calls with OK: id, message. An id that is gone is passed over, here and everywhere."""
 
     def finish(
-        self, call: int, code: int, text: str, trailers: Pairs = (), initial: Pairs = (), message: bytes | None = None
+        self,
+        call: int,
+        code: int,
+        text: str,
+        trailers: Pairs = (),
+        initial: Pairs = (),
+        message: bytes | None = None,
     ) -> None:
         """End a gRPC call with a status.
 
@@ -182,6 +192,8 @@ class Engine:
         """End every connection and the thread; returns when it has ended."""
 
     def counts(self) -> Mapping[str, int]:
-        """``connections``, ``calls``: open now; ``accepted``, ``refused_connections``, ``refused_calls``,
+        """What is open now, and what was so far.
+
+        ``connections``, ``calls``: open now. ``accepted``, ``refused_connections``, ``refused_calls``,
         ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far.
         """

@@ -21,15 +21,16 @@ from typing import Any, Final, Protocol
 import grpc
 
 from session_service.domain.errors import SessionServiceError
-from session_service.engines.native.metadata import Field, seconds_of
 from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.engines.envoy_call import EnvoyCall
 from session_service.rpc.engines.envoy_pages import EnvoyPages
+from session_service.rpc.engines.envoy_rest import check_query, rest_fields
 from session_service.rpc.engines.framing import ACCEPTED_ENCODINGS
-from session_service.rpc.http import HttpHandler
-from session_service.rpc.http_status import http_failure
+from session_service.rpc.http.status import http_failure
+from session_service.rpc.http.values import HttpHandler
 from session_service.rpc.limits import REQUEST_SECONDS, Limits
+from session_service.rpc.metadata import Field, seconds_of
 from session_service.rpc.refusals import (
     MalformedError,
     MetadataTooLargeError,
@@ -39,7 +40,6 @@ from session_service.rpc.refusals import (
     UnknownEncodingError,
     UnknownMethodError,
 )
-from session_service.rpc.rest import check_query, rest_fields
 from session_service.rpc.status import status_of
 
 _BEAT_SECONDS: Final = 0.05

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from session_service.rpc.engines.envoy_replies import LOCAL_REPLIES, Json
-from session_service.rpc.forward_auth import PATH as FORWARD_AUTH_PATH
+from session_service.rpc.http.forward_auth import PATH as FORWARD_AUTH_PATH
 from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,

@@ -9,12 +9,12 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
-from session_service.engines.native.metadata import Field, Pair, encoded_message, fields_of, metadata_of
 from session_service.rpc.engines.asgi import Event, Receive, Scope, Send
 from session_service.rpc.engines.certificates import common_name
 from session_service.rpc.engines.envoy_pages import send_page
 from session_service.rpc.engines.framing import Frames, framed, only_plain_message
-from session_service.rpc.http import HttpResponse
+from session_service.rpc.http.values import HttpResponse
+from session_service.rpc.metadata import Field, Pair, encoded_message, fields_of, metadata_of
 from session_service.rpc.refusals import MalformedError
 
 NEVER: Final = float("inf")

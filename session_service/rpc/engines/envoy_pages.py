@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import grpc
 
 from session_service.rpc.engines.asgi import Scope, Send
-from session_service.rpc.http import HttpHandler, HttpRequest, HttpResponse
-from session_service.rpc.http_status import http_failure
+from session_service.rpc.http.status import http_failure
+from session_service.rpc.http.values import HttpHandler, HttpRequest, HttpResponse
 
 _NO_SUCH_PAGE: Final = http_failure(404, grpc.StatusCode.NOT_FOUND, "no such path")
 _NOT_IN_GRPC: Final = http_failure(
@@ -75,7 +75,10 @@ class EnvoyPages:
         page = self._pages.get(scope["path"])
         if page is None:
             return _NOT_IN_GRPC if is_method(scope["path"]) else _NO_SUCH_PAGE
-        return await page(_request(scope)) if self.under_way <= self._limit else _TOO_MANY
+        if self.under_way > self._limit:
+            return _TOO_MANY
+        # This engine, which goes, carries no streams.
+        return cast("HttpResponse", await page(_request(scope)))
 
 
 def _request(scope: Scope) -> HttpRequest:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from session_service.rpc.boundary import Boundary
-from session_service.rpc.http import HttpRequest, HttpResponse
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from tests.support.asgi import Request, message
 from tests.support.waiting import eventually_async
 from tests.unit.rpc.engines.conftest import LIMITS
@@ -187,7 +187,7 @@ async def test_a_stream_is_refused_at_its_bad_message(served: Any) -> None:
 
     observed = Observed()
     handlers: dict[str, Any] = {"chat": grpc.stream_stream_rpc_method_handler(chat)}
-    Boundary(served.engine, observed, LIMITS).add_registered_method_handlers("t.T", handlers)
+    Boundary((served.engine,), observed, LIMITS).add_registered_method_handlers("t.T", handlers)
     for lie, status in statuses.items():
         request = await served.call(Request("/t.T/chat", message(b"a"), lie))
         assert (request.messages, request.status[0]) == ([b"a"], status)
@@ -202,7 +202,7 @@ async def test_each_method_is_held_to_its_own_limit(served: Any) -> None:
         ("session.v1.SessionService", "BatchVerifyTokens", 4000),
     ):
         handlers: dict[str, Any] = {name: grpc.unary_unary_rpc_method_handler(echo)}
-        Boundary(served.engine, Observed(), LIMITS).add_registered_method_handlers(service, handlers)
+        Boundary((served.engine,), Observed(), LIMITS).add_registered_method_handlers(service, handlers)
         fits = await served.call(Request(f"/{service}/{name}", message(bytes(limit))))
         assert (fits.messages, fits.status[0]) == ([bytes(limit)], 0)
         refused = await served.call(Request(f"/{service}/{name}", message(bytes(limit + 1))))
@@ -218,7 +218,7 @@ async def test_metadata_that_is_no_base64_is_an_invalid_argument(served: Any) ->
 
     observed = Observed()
     handlers: dict[str, Any] = {"look": grpc.unary_unary_rpc_method_handler(look)}
-    Boundary(served.engine, observed, LIMITS).add_registered_method_handlers("t.T", handlers)
+    Boundary((served.engine,), observed, LIMITS).add_registered_method_handlers("t.T", handlers)
     request = await served.call(Request("/t.T/look", message(b""), headers={"x-bin": "!"}))
     assert request.status == (3, "metadata: metadata in -bin must be base64")
     assert observed.reasons == ["INVALID_ARGUMENT"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from session_service.rpc.engines.envoy_pages import EnvoyPages
-from session_service.rpc.http import HttpRequest, HttpResponse
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from tests.support.asgi import Request
 
 LIMIT = 3

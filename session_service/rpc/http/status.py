@@ -13,7 +13,7 @@ from typing import Final
 import grpc
 
 from session_service.domain import errors
-from session_service.rpc.http import HttpResponse
+from session_service.rpc.http.values import HttpResponse
 from session_service.rpc.status import ERROR_DOMAIN, coded
 
 HTTP_STATUS: Final[dict[grpc.StatusCode, int]] = {

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from session_service.domain import errors
-from session_service.rpc.http_status import HTTP_STATUS, http_response_of
+from session_service.rpc.http.status import HTTP_STATUS, http_response_of
 from session_service.rpc.status import CODES
 
 INVALID = 'Bearer error="invalid_token"'

@@ -8,8 +8,8 @@ import pytest
 
 from session_service.domain.errors import RoleRequired, SessionEnded, StoreUnavailable, TokenMissing
 from session_service.domain.models import Identity
-from session_service.rpc.forward_auth import ForwardAuth
-from session_service.rpc.http import HttpRequest, HttpResponse
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 from tests.support.decisions import ADA, Decision, Told
 
 Headers = tuple[tuple[str, str], ...]
@@ -22,7 +22,7 @@ async def _ask(outcome: Identity | Exception | None, query: str = "", headers: H
 async def _asked(query: str = "", headers: Headers = ()) -> tuple[str | None, ...]:
     decision = Decision(None)
     await ForwardAuth(decision, Told())(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
-    return decision.asked
+    return decision.question
 
 
 async def test_what_is_asked() -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from session_service.rpc.http_status import hints
+from session_service.rpc.http.status import hints
 from session_service.rpc.refusals import MalformedError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"

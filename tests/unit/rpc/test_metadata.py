@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_service.engines.native.metadata import encoded_message, fields_of, metadata_of, seconds_of
+from session_service.rpc.metadata import encoded_message, fields_of, metadata_of, seconds_of
 from session_service.rpc.refusals import MalformedError
 
 

@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from session_service.domain import errors
-from session_service.rpc.http_status import http_response_of
-from session_service.rpc.rest import rest_fields
+from session_service.rpc.engines.envoy_rest import rest_fields
+from session_service.rpc.http.status import http_response_of
 from session_service.rpc.status import status_of
 
 

@@ -7,9 +7,9 @@ import json
 import grpc
 import pytest
 
-from session_service.rpc.http_status import http_failure
+from session_service.rpc.engines.envoy_rest import check_query
+from session_service.rpc.http.status import http_failure
 from session_service.rpc.refusals import MalformedError
-from session_service.rpc.rest import check_query
 
 
 @pytest.mark.parametrize(
