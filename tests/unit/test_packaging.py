@@ -64,7 +64,7 @@ def test_every_line_is_pinned_by_hash(lock: Path) -> None:
 
 
 def test_the_locks_satisfy_every_requirement() -> None:
-    """Whatever pyproject asks for is in a lock, in a version it accepts, but for the engine, built from here."""
+    """A lock has whatever pyproject asks for, in a version it accepts; the engine is built from here."""
     pinned = {canonicalize_name(pin.name): pin.specifier for lock in LOCKS for pin, _ in _pins(lock)}
     project = _project()
     extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "native"}
