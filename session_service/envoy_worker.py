@@ -24,7 +24,7 @@ from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.http.app import HttpApp
-from session_service.serving import Orders, Server, limits, serve
+from session_service.serving import Opened, Orders, limits, serve
 from session_service.workers import CONNECTION_VARIABLE, Launch
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class EnvoyWorker:
             os._exit(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _open(self, config: Config, _http: HttpApp) -> tuple[Server, str]:
-        return self._server, config.server.listen
+    def _open(self, config: Config, _http: HttpApp) -> Opened:
+        return Opened(self._server, config.server.listen, config.server.listen)
 
     def _tell(self, address: str) -> None:
         # Nobody listens to a worker that takes the place of one that died.

@@ -23,7 +23,9 @@ from session_service.config import Config
 from session_service.config.sections import Engine
 from session_service.domain.errors import StoreUnavailable
 from session_service.engines import grpc_aio
+from session_service.engines.http_server import HttpServer, bind
 from session_service.engines.native.opening import open_server as open_native
+from session_service.engines.side_by_side import SideBySide
 from session_service.observability.metrics import Metrics
 from session_service.rpc.draining import Drain
 from session_service.rpc.health import Health
@@ -62,8 +64,23 @@ class Counting(Protocol):
         """What is open now and what happened so far, by name; see ``EngineMetrics``."""
 
 
-OpenServer = Callable[[Config, HttpApp], tuple[Server, str]]
-"""Makes a server that carries plain HTTP to the app, and says at which address it will be."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A server that has its address and does not serve yet.
+
+    Args:
+        server: the server.
+        address: where it will carry gRPC.
+        http_address: where it will carry plain HTTP; ``None`` = nowhere.
+    """
+
+    server: Server
+    address: str
+    http_address: str | None
+
+
+OpenServer = Callable[[Config, HttpApp], Opened]
+"""Makes a server that carries plain HTTP to the app."""
 
 
 class Orders:
@@ -165,19 +182,21 @@ async def serve_by_signals(
     await serve(config, metrics, orders, on_ready, partial(open_configured, share_port=share_port))
 
 
-def open_configured(config: Config, http: HttpApp, *, share_port: bool = False) -> tuple[Server, str]:
+def open_configured(config: Config, http: HttpApp, *, share_port: bool = False) -> Opened:
     """A server of the configured engine that is bound to its address; ``grpc.aio`` where it says ``auto``.
 
     Raises:
         OSError: the address cannot be listened on.
     """
     if config.server.engine is Engine.NATIVE:
-        return open_native(config.server.listen, limits(config), tls(config), http, share_port=share_port)
+        listen = config.server.listen
+        server, address = open_native(listen, limits(config), tls(config), http, share_port=share_port)
+        return Opened(server, address, address)
     return open_grpc_aio(config, http, share_port=share_port)
 
 
-def open_grpc_aio(config: Config, http: HttpApp, *, share_port: bool = False) -> tuple[Server, str]:
-    """A server of ``grpc.aio`` that is bound to its address.
+def open_grpc_aio(config: Config, http: HttpApp, *, share_port: bool = False) -> Opened:
+    """A server of ``grpc.aio`` that is bound to its address, with one of plain HTTP if one is configured.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -185,7 +204,12 @@ def open_grpc_aio(config: Config, http: HttpApp, *, share_port: bool = False) ->
     server = grpc_aio.make_server(limits(config), share_port=share_port)
     listen = config.server.listen
     port = grpc_aio.listen(server, listen, tls(config))
-    return server, listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+    address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+    if config.server.http_listen is None:
+        return Opened(server, address, None)
+    sockets, http_address = bind(config.server.http_listen, share_port=share_port)
+    web = HttpServer(http, limits(config), sockets, tls(config))
+    return Opened(SideBySide(server, web), address, http_address)
 
 
 def terminal_gone(on_terminal: bool) -> bool:
@@ -202,6 +226,7 @@ class Running:
     """A server that answers calls."""
 
     address: str
+    http_address: str | None
     config: Config
     service: Service
     drain: Drain
@@ -226,14 +251,15 @@ async def running(
         service = Service(backend, ring)
         section, traffic = config.server, Traffic(metrics.calls)
         http = HttpApp(limits(config), _cors(config), lambda: service.health.serving)
-        server, address = open_server(config, http)
+        opened = open_server(config, http)
+        server, address = opened.server, opened.address
         mount((server, http), service.servicers, traffic, limits(config), reflection=section.reflection)
         async with _background(backend, service.health, server):
             await server.start()
-            log.info("serving", extra={"address": address})
+            log.info("serving", extra={"address": address, "http_address": opened.http_address})
             drain = Drain(server, service.health, traffic)
             try:
-                yield Running(address, config, service, drain)
+                yield Running(address, opened.http_address, config, service, drain)
             finally:
                 await drain.run(section.drain_delay, section.shutdown_grace)
 

@@ -50,12 +50,13 @@ class WorkerFailedError(Exception):
     """A worker ended before it was ready; its own log says why."""
 
 
-def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
+def run(config: Config, on_ready: Callable[[str, str | None], None]) -> None:
     """Serve with as many workers as configured, until SIGTERM or SIGINT.
 
     Args:
         config: complete, as ``missing_to_serve`` says.
-        on_ready: called once with the address and the engine in use, when every worker serves.
+        on_ready: called once, when every worker serves, with the addresses of gRPC and of plain HTTP, which
+            may be the same; ``None`` = there is no plain HTTP.
 
     Raises:
         KeyRingError: the key file is not usable.
@@ -66,11 +67,12 @@ def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
     # Each worker reads it again; what is wrong with it is told once.
     load_key_ring(key_file(config))
     engine = engine_of(config)
-    config = _serving_with(config, engine, free_address(config.server.listen))
+    config = _serving_with(config, engine)
 
     def tell(address: str) -> None:
-        on_ready(address, engine)
-        log.info("ready", extra={"address": address, "engine": engine.value})
+        http_address = config.server.http_listen if engine is Engine.GRPC_AIO else address
+        on_ready(address, http_address)
+        log.info("ready", extra={"address": address, "http_address": http_address, "engine": engine.value})
 
     if engine is not Engine.ENVOY and config.server.workers == 1:
         registry = CollectorRegistry()
@@ -200,6 +202,17 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         endpoint.close()
 
 
-def _serving_with(config: Config, engine: Engine, address: str) -> Config:
-    server = config.server.model_copy(update={"engine": engine, "listen": address})
-    return config.model_copy(update={"server": server})
+def _serving_with(config: Config, engine: Engine) -> Config:
+    """The configuration with this engine, and with addresses that were found free, ports and all.
+
+    Raises:
+        OSError: one cannot be listened on; the text names it and says why.
+    """
+    server = config.server
+    found: dict[str, object] = {"engine": engine, "listen": free_address(server.listen)}
+    if engine is Engine.GRPC_AIO and server.http_listen is not None:
+        try:
+            found["http_listen"] = free_address(server.http_listen)
+        except OSError as error:
+            raise OSError(f"server.http_listen: {error}") from error
+    return config.model_copy(update={"server": server.model_copy(update=found)})

@@ -13,30 +13,15 @@ import (
 )
 
 const (
-	patience     = 30 * time.Second // without a frame from the server, that is
 	streamWindow = 1 << 20
 	topUp        = 1 << 29 // response bytes after which the server may send as many more
 )
 
-// An outcome is what the calls of one connection came to.
-type outcome struct {
-	latencies    []time.Duration
-	statuses     map[string]int // gRPC status codes but 0, or what HTTP/2 said instead
-	firstFailure string
-}
-
 // A call is one that is under way.
 type call struct {
-	started time.Time
+	from    time.Time
 	status  string
 	message string
-}
-
-// A target is what is called.
-type target struct {
-	address string
-	path    string // of a gRPC method, /service/method
-	http    string // HTTP method; empty = gRPC
 }
 
 // A waiting message is to be sent on its stream.
@@ -45,10 +30,9 @@ type waiting struct {
 	what *request
 }
 
-// A connection keeps calls in flight. One goroutine both writes and reads: an answer is what starts
-// the next call, and what it starts leaves in one write with what the other answers at hand start.
-type connection struct {
-	socket  net.Conn
+// An http2Connection carries any number of calls in frames of HTTP/2.
+type http2Connection struct {
+	conn    net.Conn
 	reader  *bufio.Reader
 	writer  *bufio.Writer
 	framer  *http2.Framer
@@ -66,16 +50,12 @@ type connection struct {
 	outcome    outcome
 }
 
-// dial opens a connection with prior knowledge of HTTP/2 (RFC 9113 §3.3).
-func dial(what target) (*connection, error) {
-	socket, err := net.DialTimeout("tcp", what.address, patience)
-	if err != nil {
-		return nil, err
-	}
-	c := &connection{
-		socket:     socket,
-		reader:     bufio.NewReaderSize(socket, 1<<16),
-		writer:     bufio.NewWriterSize(socket, 1<<16),
+// newHTTP2 opens a connection with prior knowledge of HTTP/2 (RFC 9113 §3.3), or after ALPN.
+func newHTTP2(conn net.Conn, what target) (*http2Connection, error) {
+	c := &http2Connection{
+		conn:       conn,
+		reader:     bufio.NewReaderSize(conn, buffer),
+		writer:     bufio.NewWriterSize(conn, buffer),
 		target:     what,
 		nextStream: 1,
 		calls:      map[uint32]*call{},
@@ -95,71 +75,60 @@ func dial(what target) (*connection, error) {
 	return c, c.framer.WriteWindowUpdate(0, topUp*2-65_535-1)
 }
 
-func (c *connection) close() { c.socket.Close() }
+func (c *http2Connection) socket() net.Conn { return c.conn }
+func (c *http2Connection) open() int        { return len(c.calls) }
+func (c *http2Connection) buffered() bool   { return c.reader.Buffered() > 0 }
+func (c *http2Connection) result() *outcome { return &c.outcome }
 
-// drive makes calls until the workload has no more, share of them at once.
-func (c *connection) drive(work *workload, share int) (outcome, error) {
-	for range share {
-		if err := c.begin(work); err != nil {
-			return c.outcome, err
-		}
-	}
-	for len(c.calls) > 0 {
-		if c.reader.Buffered() == 0 {
-			if err := c.flush(); err != nil {
-				return c.outcome, err
-			}
-		}
-		frame, err := c.framer.ReadFrame()
-		if err != nil {
-			return c.outcome, fmt.Errorf("%d calls in flight: %w", len(c.calls), err)
-		}
-		if err := c.take(frame, work); err != nil {
-			return c.outcome, err
-		}
-	}
-	return c.outcome, nil
-}
-
-func (c *connection) flush() error {
-	if err := c.socket.SetDeadline(time.Now().Add(patience)); err != nil {
+func (c *http2Connection) flush() error {
+	if err := c.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 		return err
 	}
 	return c.writer.Flush()
 }
 
-// begin starts the next call, if there is one.
-func (c *connection) begin(work *workload) error {
-	now := time.Now()
-	next := work.next(now)
-	if next == nil {
-		return nil
+// receive takes one frame.
+func (c *http2Connection) receive() (int, error) {
+	frame, err := c.framer.ReadFrame()
+	if err != nil {
+		return 0, err
 	}
+	before := len(c.calls)
+	err = c.take(frame)
+	return before - len(c.calls), err
+}
+
+// begin writes a call's header fields, and its message as soon as the server takes it.
+func (c *http2Connection) begin(what *request, from time.Time) error {
 	id := c.nextStream
 	c.nextStream += 2
-	c.calls[id] = &call{started: now}
+	c.calls[id] = &call{from: from}
 	err := c.framer.WriteHeaders(http2.HeadersFrameParam{
 		StreamID:      id,
-		BlockFragment: c.header(next.bearer),
+		BlockFragment: c.header(what.bearer),
 		EndHeaders:    true,
-		EndStream:     len(next.message) == 0,
+		EndStream:     len(what.message) == 0,
 	})
-	if err != nil || len(next.message) == 0 {
+	if err != nil || len(what.message) == 0 {
 		return err
 	}
-	return c.send(id, next)
+	return c.send(id, what)
 }
 
 // header encodes as gRPC's own clients do: what all calls share gets into the table, a token never.
-func (c *connection) header(bearer string) []byte {
+func (c *http2Connection) header(bearer string) []byte {
 	c.block.Reset()
 	method, contentType := "POST", "application/grpc"
 	if c.target.http != "" {
 		method, contentType = c.target.http, "application/json"
 	}
+	scheme := "http"
+	if c.target.tls != nil {
+		scheme = "https"
+	}
 	for _, field := range [...]hpack.HeaderField{
 		{Name: ":method", Value: method},
-		{Name: ":scheme", Value: "http"},
+		{Name: ":scheme", Value: scheme},
 		{Name: ":path", Value: c.target.path},
 		{Name: ":authority", Value: c.target.address},
 		{Name: "te", Value: "trailers"},
@@ -175,7 +144,7 @@ func (c *connection) header(bearer string) []byte {
 }
 
 // send sends a call's message, or keeps it until the server takes more.
-func (c *connection) send(id uint32, what *request) error {
+func (c *http2Connection) send(id uint32, what *request) error {
 	if len(what.message) > c.window {
 		c.waiting = append(c.waiting, waiting{id, what})
 		return nil
@@ -184,7 +153,7 @@ func (c *connection) send(id uint32, what *request) error {
 	return c.framer.WriteData(id, true, what.message)
 }
 
-func (c *connection) sendWaiting() error {
+func (c *http2Connection) sendWaiting() error {
 	held := c.waiting
 	c.waiting = nil
 	for _, each := range held {
@@ -199,16 +168,16 @@ func (c *connection) sendWaiting() error {
 }
 
 // take does what a frame of the server demands.
-func (c *connection) take(frame http2.Frame, work *workload) error {
+func (c *http2Connection) take(frame http2.Frame) error {
 	switch frame := frame.(type) {
 	case *http2.HeadersFrame:
-		return c.takeHeaders(frame, work)
+		return c.takeHeaders(frame)
 	case *http2.DataFrame:
-		return c.takeData(frame, work)
+		return c.takeData(frame)
 	case *http2.RSTStreamFrame:
 		if reset := c.calls[frame.StreamID]; reset != nil {
 			reset.status = frame.ErrCode.String()
-			return c.end(frame.StreamID, work)
+			return c.end(frame.StreamID)
 		}
 	case *http2.WindowUpdateFrame:
 		if frame.StreamID == 0 {
@@ -230,7 +199,7 @@ func (c *connection) take(frame http2.Frame, work *workload) error {
 }
 
 // takeHeaders reads the fields before a message, or those after it that say how the call went.
-func (c *connection) takeHeaders(frame *http2.HeadersFrame, work *workload) error {
+func (c *http2Connection) takeHeaders(frame *http2.HeadersFrame) error {
 	if !frame.HeadersEnded() {
 		return fmt.Errorf("header fields in several frames, which no answer here needs")
 	}
@@ -242,12 +211,12 @@ func (c *connection) takeHeaders(frame *http2.HeadersFrame, work *workload) erro
 		return err
 	}
 	if frame.StreamEnded() {
-		return c.end(frame.StreamID, work)
+		return c.end(frame.StreamID)
 	}
 	return nil
 }
 
-func (c *connection) takeData(frame *http2.DataFrame, work *workload) error {
+func (c *http2Connection) takeData(frame *http2.DataFrame) error {
 	c.received += frame.Length
 	if c.received >= topUp {
 		received := c.received
@@ -257,13 +226,13 @@ func (c *connection) takeData(frame *http2.DataFrame, work *workload) error {
 		}
 	}
 	if frame.StreamEnded() {
-		return c.end(frame.StreamID, work)
+		return c.end(frame.StreamID)
 	}
 	return nil
 }
 
 // note is told of each header field as it is decoded.
-func (c *connection) note(field hpack.HeaderField) {
+func (c *http2Connection) note(field hpack.HeaderField) {
 	switch field.Name {
 	case ":status":
 		if c.target.http != "" && field.Value == "200" {
@@ -278,18 +247,14 @@ func (c *connection) note(field hpack.HeaderField) {
 	}
 }
 
-// end counts a call that is over and begins the next.
-func (c *connection) end(id uint32, work *workload) error {
+// end counts a call that is over.
+func (c *http2Connection) end(id uint32) error {
 	ended := c.calls[id]
+	if ended == nil {
+		return fmt.Errorf("stream %d ends, which nobody opened", id)
+	}
 	delete(c.calls, id)
-	if ended.status == "0" {
-		c.outcome.latencies = append(c.outcome.latencies, time.Since(ended.started))
-		return c.begin(work)
-	}
-	c.outcome.statuses[ended.status]++
-	if c.outcome.firstFailure == "" {
-		message, _ := url.PathUnescape(ended.message)
-		c.outcome.firstFailure = fmt.Sprintf("status %s: %s", ended.status, message)
-	}
-	return c.begin(work)
+	message, _ := url.PathUnescape(ended.message)
+	c.outcome.ended(ended.from, ended.status, message)
+	return nil
 }
