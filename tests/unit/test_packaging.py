@@ -36,7 +36,7 @@ def _project() -> dict[str, Any]:
 
 
 def _pins(lock: Path) -> Iterator[tuple[Requirement, list[str]]]:
-    text = re.sub(r"^ *#.*$", "", lock.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^ *#.*$", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for entry in text.replace("\\\n", " ").split("\n"):
         if entry.strip():
             pin, *hashes = re.split(r"\s+--hash=", entry.strip())
