@@ -59,8 +59,9 @@ format: $(STAMP)  ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
+proto: $(STAMP)  ## Generate the stubs, the descriptor set and the OpenAPI document from protos/
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/openapi.py
 
 breaking: $(STAMP)  ## Compare the contract with the last release's
 	@$(BIN)/python protos/breaking.py
