@@ -19,8 +19,6 @@ def unavailable() -> str:
     except ImportError as error:
         absent = error.name == "session_service_engine"
         problem = "is not installed" if absent else f"cannot be loaded: {error}"
-            "is not installed" if error.name == "session_service_engine" else f"cannot be loaded: {error}"
-        )
         return f"the package session-service-engine {problem}; {_HOW}"
     version = str(package.__version__)
     if version.rpartition(".")[0] != _VERSION:
