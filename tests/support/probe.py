@@ -20,10 +20,14 @@ import grpc
 
 from session_service import envoy_binary
 from session_service.engines import grpc_aio
+from session_service.engines.native.opening import open_server
+from session_service.rpc.boundary import MethodHandlers
 from session_service.rpc.engines.asgi import Receive, Scope, Send
 from session_service.rpc.engines.envoy import EnvoyServer
 from session_service.rpc.engines.envoy_admin import EnvoyAdmin
 from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
 from session_service.rpc.limits import Limits, ServerTls
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.waiting import eventually_async
@@ -135,7 +139,7 @@ class Probe:
         for name in ("count", "tell", "drip", "flood"):
             handlers[name] = grpc.unary_stream_rpc_method_handler(getattr(self, name))
         handlers["chat"] = grpc.stream_stream_rpc_method_handler(self.chat)
-        return grpc.method_handlers_generic_handler("p.P", handlers)
+        return MethodHandlers({f"/p.P/{name}": handler for name, handler in handlers.items()})
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:
@@ -180,9 +184,28 @@ async def probe_on(
     with tempfile.TemporaryDirectory(prefix="probe-", dir="/tmp") as name:
         directory = Path(name)
         listen = f"unix:{directory / 'p.sock'}" if unix_socket else f"{LOOPBACK}:{free_port()}"
-        serving = _in_envoy(listen, tls, directory) if engine == "envoy" else _on_grpc_aio(listen, tls)
-        async with serving:
+        async with _serving(engine, listen, tls, directory):
             yield listen
+
+
+def _serving(
+    engine: str, listen: str, tls: ServerTls | None, directory: Path
+) -> contextlib.AbstractAsyncContextManager[None]:
+    if engine == "envoy":
+        return _in_envoy(listen, tls, directory)
+    return _on_native(listen, tls) if engine == "native" else _on_grpc_aio(listen, tls)
+
+
+@contextlib.asynccontextmanager
+async def _on_native(listen: str, tls: ServerTls | None) -> AsyncIterator[None]:
+    http = HttpApp(LIMITS, Cors((), ()), lambda: True)
+    server, _ = open_server(listen, LIMITS, tls, http, share_port=False)
+    server.add_generic_rpc_handlers((Probe().handler(),))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
 
 
 @contextlib.asynccontextmanager
