@@ -24,6 +24,7 @@ REPLACEMENTS = (
     (r"__a(enter|exit)__", r"__\1__"),
     (r"\bgrpc\.aio\.", "grpc."),
     (r"\b_async_", "_sync_"),
+    (r"\b_sharing_aio\b", "_sharing_threads"),
     (r"\bopen_async_channel\b", "open_channel"),
     (
         r"Make one for the whole process, inside the event loop that uses it, and keep it:",

@@ -105,7 +105,6 @@ class Engine(StrEnum):
 
     AUTO = "auto"
     NATIVE = "native"
-    ENVOY = "envoy"
     GRPC_AIO = "grpc-aio"
 
 
@@ -126,9 +125,13 @@ class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
     listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
+    http_listen: Listen | None = Field(
+        default=None,
+        description="host:port or unix:path where grpc-aio has plain HTTP served; none = nowhere",
+    )
     engine: Engine = Field(
         default=Engine.AUTO,
-        description="what carries the calls: native, envoy or grpc-aio; auto = native where it is installed",
+        description="what carries the calls: native or grpc-aio; auto = native where it is installed",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"
