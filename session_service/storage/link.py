@@ -98,6 +98,8 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
         self._calls: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
         self._replies: list[Any] = []
+        # Replies that the call lacks whose turn it is; 0 before its first one.
+        self._missing = 0
         self._has_error = False
         self._fatal = ""
         self._packed: list[bytes] = []
@@ -177,6 +179,9 @@ class Link(asyncio.Protocol):
             while (reply := gets()) is not _INCOMPLETE:
                 if type(reply) is hiredis.PushNotification:
                     self._take_push(reply)
+                elif self._missing > 1:
+                    self._missing -= 1
+                    self._replies.append(reply)
                 else:
                     self._take(reply)
         except hiredis.HiredisError as error:
@@ -203,7 +208,8 @@ class Link(asyncio.Protocol):
             raise hiredis.ProtocolError("a reply to no command")
         self._replies.append(reply)
         future, count, sent = self._calls[0]
-        if len(self._replies) < count:
+        self._missing = count - len(self._replies)
+        if self._missing:
             return
         self._calls.popleft()
         self._answered += 1
