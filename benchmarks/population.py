@@ -29,7 +29,7 @@ from session_service.storage.sessions import RedisSessionWriter
 from session_service.tokens.access import JwtAccessTokens
 from session_service.tokens.keys import load_key_ring
 from session_service.tokens.refresh import HmacRefreshTokens
-from session_service.users.password_hashes import PasswordHashes
+from session_service.users.password_hashes import OWASP_ARGON2ID, Argon2Profile, PasswordHashes
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105 - of accounts that live for minutes
 
@@ -91,9 +91,9 @@ class Population:
         await asyncio.gather(*(create() for _ in range(_UNDER_WAY)))
         return grants
 
-    async def users(self, count: int) -> list[str]:
+    async def users(self, count: int, hashes: PasswordHashes) -> list[str]:
         """Add users to the directory, all with ``PASSWORD``; returns their names."""
-        password_hash = PasswordHashes().hash(PASSWORD)
+        password_hash = hashes.hash(PASSWORD)
         names = [f"user{number:07}@example.com" for number in range(count)]
         for name in names:
             new = NewUser(name, password_hash=password_hash, roles=("user",))
@@ -111,12 +111,12 @@ def create_sessions(config: Path, count: int, *, per_user: int = 1, granted: int
     return uvloop.run(create())
 
 
-def create_users(config: Path, count: int) -> list[str]:
-    """``Population.users`` in the Redis of a configuration file."""
+def create_users(config: Path, count: int, profile: Argon2Profile = OWASP_ARGON2ID) -> list[str]:
+    """``Population.users`` in the Redis of a configuration file, their passwords hashed by a profile."""
 
     async def create() -> list[str]:
         async with Backend(load_config(config, {}), _metrics()) as backend:
-            return await Population(backend).users(count)
+            return await Population(backend).users(count, PasswordHashes(profile))
 
     return uvloop.run(create())
 

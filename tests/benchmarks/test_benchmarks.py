@@ -12,37 +12,58 @@ import pytest
 from tests.support import require_tool
 
 ROOT = Path(__file__).parents[2]
-METHODS = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout", "login")
+ON_BOTH_ENGINES = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout")
+METHODS = (*ON_BOTH_ENGINES, *(f"grpc_aio_{method}" for method in ON_BOTH_ENGINES), "login")
 RATIOS = {
-    "verify_cpu_ratio",
-    "verify_cpu_ratio_1m",
-    "session_bytes",
-    "session_bytes_stock",
-    "known_device_bytes",
-    "verify_p99_login_storm_ratio",
-    "sweep_longest_command_ms",
-    "workers_2_ratio",
-    "grpc_aio_empty_cpu_us",
-    "envoy_empty_cpu_us",
-    "envoy_verify_cpu_us",
-    "envoy_verify_per_second",
-    "envoy_verify_cpu_ratio",
-    "envoy_verify_over_empty",
-    "rest_verify_over_grpc",
-    "check_over_verify",
+    "go_verify_cpu_us",
+    "go_verify_per_second",
+    "go_empty_cpu_us",
+    "go_verify_p50_ms",
+    "go_verify_p99_ms",
+    "go_verify_paced_cpu_us",
+    "verify_paced_cpu_us",
+    "verify_cpu_over_go",
+    "verify_per_second_over_go",
+    "verify_p50_over_go",
+    "verify_p99_over_go",
+    "verify_cpu_paced_over_go",
+    "verify_p99_paced_over_go",
+    "verify_over_empty",
     "near_cache_over_empty",
-    "envoy_near_cache_over_empty",
+    "near_cache_over_verify",
+    "grpc_aio_verify_over_empty",
+    "grpc_aio_near_cache_over_empty",
+    "verify_cpu_ratio",
+    "rest_verify_over_grpc",
+    "rest_http1_verify_over_grpc",
+    "authz_over_grpc",
+    "check_over_verify",
+    "tls_verify_over_plain",
+    "list_sessions_over_grpc_aio",
+    "refresh_token_over_grpc_aio",
+    "logout_over_grpc_aio",
+    "login_over_grpc_aio",
+    "verify_p99_login_storm_ratio",
+    "workers_2_ratio",
+    "ready_s",
+    "grpc_aio_ready_s",
+    "worker_rss_mb",
     "sdk_hit_per_s",
     "sdk_hit_awaited_per_s",
     "sdk_hit_over_jwt",
     "watched_bytes_sdk",
     "batch_us_per_token",
-    "envoy_batch_us_per_token",
+    "grpc_aio_batch_us_per_token",
+    "session_bytes",
+    "session_bytes_stock",
+    "known_device_bytes",
+    "verify_cpu_ratio_1m",
+    "sweep_longest_command_ms",
 }
-# In a short run they may be nothing at all: what is told before its acknowledgement, pages of memory, ticks.
+# In a short run they may be nothing at all: what arrives before its acknowledgement, pages of memory.
 SMALL = {
     f"{engine}{name}"
-    for engine in ("", "envoy_")
+    for engine in ("", "grpc_aio_")
     for name in (
         "revocation_lag_ms_p50",
         "revocation_lag_ms_p99",

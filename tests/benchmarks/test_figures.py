@@ -10,9 +10,7 @@ from rich.console import Console
 
 from benchmarks.figures import Figure, alternate, figure
 from benchmarks.load import Result
-from benchmarks.report import print_tables, write_json
-
-METHODS = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout", "login")
+from benchmarks.report import METHODS, print_tables, write_json
 
 
 def test_a_figure_is_a_median_with_its_spread() -> None:

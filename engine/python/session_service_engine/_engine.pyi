@@ -8,7 +8,7 @@ UNARY: Final[int]
 STREAM: Final[int]
 """``Call.kind``: gRPC, messages in as ``Event``s; answered by ``start``, ``write`` and ``finish``."""
 HTTP: Final[int]
-"""``Call.kind``: plain HTTP with its whole body; answered by ``respond``, or ``start``, ``write``, ``finish``."""
+"""``Call.kind``: HTTP with its whole body; answered by ``respond``, or ``start``, ``write``, ``close``."""
 
 MESSAGES: Final[int]
 """Event: the next messages of a ``STREAM``, a list of ``bytes``; none come before ``more`` asks for them."""
@@ -17,7 +17,7 @@ END: Final[int]
 WRITABLE: Final[int]
 """Event: what ``write`` gave has been taken by HTTP's flow control; ``None``."""
 GONE: Final[int]
-"""Event: nobody waits for the answer any more; ``True`` if the deadline passed, ``False`` if the client left."""
+"""Event: nobody waits for the answer: ``True`` = the deadline has passed, ``False`` = the client left."""
 
 __version__: Final[str]
 
@@ -62,7 +62,7 @@ class Call:
     secure: bool
     """Whether it came over TLS."""
     peer: str
-    """The other end of the connection as gRPC spells it: ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``, ``unix:``."""
+    """The connection's other end as gRPC spells it: ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``, ``unix:``."""
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All header fields in order, pseudo-headers left out (``:authority`` is ``host``)."""
@@ -77,8 +77,8 @@ class Call:
 class Engine:
     """Carries HTTP/1.1, HTTP/2, gRPC and gRPC-Web between sockets and one thread of Python.
 
-    Made after a fork, once a process. A thread of its own moves the bytes; it holds no Python object and never
-    takes the GIL. All methods are for the one thread that takes.
+    Made after a fork, once a process. A thread of its own moves the bytes; it holds no Python object and
+    never takes the GIL. All methods are for the one thread that takes.
 
     Args:
         methods: gRPC methods: path, whether its requests or responses stream, bytes that a message may have.
@@ -96,8 +96,8 @@ class Engine:
         idle_seconds: that a connection may be without a request.
         age_seconds, age_grace_seconds: after about the first a connection is told to end (GOAWAY,
             ``connection: close``), after the second it is ended.
-        ping_seconds, ping_timeout_seconds: how often a client of HTTP/2 is asked whether it lives, and how long
-            it has to answer.
+        ping_seconds, ping_timeout_seconds: how often a client of HTTP/2 is asked whether it lives, and how
+            long it has to answer.
 
     Raises:
         OSError: the thread or its wake-up cannot be made.
@@ -133,7 +133,7 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-        """Accept connections on a listening socket, TCP or unix, whose descriptor the engine owns from now on."""
+        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's from now on."""
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
@@ -145,7 +145,7 @@ class Engine:
         """Everything that waits; to be called once ``fileno`` is readable."""
 
     def answer(self, answers: Sequence[tuple[int, bytes]]) -> None:
-        """End ``UNARY`` calls with OK: id, message. An id that is gone is passed over, here and everywhere."""
+        """End ``UNARY`` calls with OK: id, message. Here and elsewhere an id that is gone is passed over."""
 
     def finish(
         self,

@@ -41,9 +41,9 @@ class Kind(Protocol):
     def answer(
         self,
         call: Call,
-        known: Any,
+        known: Any,  # noqa: ANN401 - what `asked` gave
         outcome: Outcome | None,
-        answers: list[tuple[int, bytes]],  # noqa: ANN401
+        answers: list[tuple[int, bytes]],
     ) -> str:
         """Answer a call, by adding to the answers or by itself; returns the reason for the metrics."""
 

@@ -154,7 +154,7 @@ def write_duration(value: Any) -> str:  # noqa: ANN401 - as above
 def _day(days: int) -> str:
     try:
         return date.fromordinal(_EPOCH_ORDINAL + days).isoformat()
-    except OverflowError as error:
+    except (OverflowError, ValueError) as error:
         raise ValueError("a timestamp is outside of the years 1 to 9999") from error
 
 

@@ -175,7 +175,11 @@ async def test_pages_answer_plain_http(served: Any) -> None:
     served.http.add_page("/page", page)
     fake = await served.start()
     found = await fake.send("/page", kind=HTTP, verb="GET", query="a=1").end()
-    assert (found.http_status, found.initial, found.pieces) == (200, [(b"x", b"a=1"), (b"cache-control", b"no-store")], [b"GET"])
+    assert (found.http_status, found.initial, found.pieces) == (
+        200,
+        [(b"x", b"a=1"), (b"cache-control", b"no-store")],
+        [b"GET"],
+    )
     assert (await fake.send("/other", kind=HTTP).end()).http_status == 404
     assert (await fake.send("/t.T/echo", kind=HTTP).end()).http_status == 415
     large = await fake.send("/page", kind=HTTP, fault=("message_too_large", "too large")).end()
