@@ -117,6 +117,10 @@ impl Settings {
             let text = format!("the metadata has more than {} bytes", self.metadata_bytes);
             route.fault = Some(Fault { kind: FaultKind::MetadataTooLarge, text });
         }
+        if head.method == Method::CONNECT {
+            let text = "nothing is tunnelled here";
+            route.fault = Some(Fault::new(FaultKind::MalformedRequest, text));
+        }
         route.streams &= route.fault.is_none();
         route
     }
