@@ -42,7 +42,7 @@ REFUSED: Final = {
     "space in a name": b"x y: a\r\n\r\n",
     "high byte in a name": b"x\xff: a\r\n\r\n",
     "too many": b"x: y\r\n" * 300 + b"\r\n",
-    "too large": b"x: " + b"y" * 100_000 + b"\r\n\r\n",
+    "too large": b"x: " + b"y" * 400_000 + b"\r\n\r\n",
 }
 
 FAULTY: Final = {
@@ -154,6 +154,7 @@ async def test_any_byte_anywhere_is_answered(carry: Carry) -> None:
                 answer = await connection.rest()
             assert answer.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), (place, byte)
             fired += 1
-    await eventually_async(lambda: carrier.count("malformed") + len(carrier.calls) == fired)
+    # One more: after a line feed the rest is a request of its own, and no good one.
+    await eventually_async(lambda: carrier.count("malformed") + len(carrier.calls) == fired + 1)
     async with plain(carrier) as connection:
         assert (await connection.get("/x")).status == 200
