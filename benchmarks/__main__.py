@@ -19,6 +19,7 @@ from benchmarks.load import LoadGenerator
 from benchmarks.remembering import measure_remembering
 from benchmarks.report import print_tables, write_json
 from benchmarks.scale import FULL, QUICK
+from benchmarks.sharing import measure_sharing
 from benchmarks.sizes import measure_sizes
 from benchmarks.ways import measure_ways
 from benchmarks.worker import measure_worker
@@ -48,6 +49,7 @@ def main(quick: bool, output: Path) -> None:
                 measure_calls(bench),
                 measure_worker(bench),
                 measure_remembering(bench),
+                measure_sharing(bench),
                 measure_sizes(bench),
             )
             figures = [*chain.from_iterable(measured)]

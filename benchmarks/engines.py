@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.processes import EMPTY_ENVOY, EMPTY_HANDLER
 from session_service.config.sections import Engine
 
-DEFAULT: Final = Engine("native") if "native" in set(Engine) else Engine.ENVOY
+DEFAULT: Final = Engine.NATIVE
 """The engine that the service runs on where it can; its figures have no prefix."""
 
 PREFIXES: Final = {DEFAULT: "", Engine.GRPC_AIO: "grpc_aio_"}

@@ -1,6 +1,6 @@
 """Runs one serving process, or several on one port.
 
-One worker is this process itself, unless it is an Envoy. Otherwise this is the supervisor of ``workers``: it
+One worker is this process itself. Otherwise this is the supervisor of ``workers``: it
 speaks neither gRPC nor Redis, restarts a worker that dies, passes SIGHUP on, and at SIGTERM lets each
 drain.
 """
@@ -16,14 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from session_service import envoy_binary, stopping
+from session_service import stopping
 from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
@@ -35,9 +34,11 @@ from session_service.observability.exposition import (
     share_metrics,
     shared_registry,
 )
-from session_service.serving import key_file, serve_by_signals, terminal_gone
+from session_service.opening import certificate_watch
+from session_service.orders import terminal_gone
+from session_service.serving import key_file, serve_by_signals
 from session_service.tokens.keys import load_key_ring
-from session_service.workers import EnvoyWorker, SpawnedWorker, Worker
+from session_service.workers import Worker
 
 _RESTART_SECONDS = 1.0
 _KILL_AFTER_SECONDS = 10.0
@@ -60,12 +61,14 @@ def run(config: Config, on_ready: Callable[[str, str | None], None]) -> None:
 
     Raises:
         KeyRingError: the key file is not usable.
+        CertificateError: the certificates of ``server.tls`` are not usable.
         ConfigError: the engine cannot run here.
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
-    # Each worker reads it again; what is wrong with it is told once.
+    # Each worker reads them again; what is wrong with them is logged once.
     load_key_ring(key_file(config))
+    certificate_watch(config)
     engine = engine_of(config)
     config = _serving_with(config, engine)
 
@@ -74,7 +77,7 @@ def run(config: Config, on_ready: Callable[[str, str | None], None]) -> None:
         on_ready(address, http_address)
         log.info("ready", extra={"address": address, "http_address": http_address, "engine": engine.value})
 
-    if engine is not Engine.ENVOY and config.server.workers == 1:
+    if config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
             uvloop.run(serve_by_signals(config, make_metrics(registry), tell))
@@ -83,8 +86,7 @@ def run(config: Config, on_ready: Callable[[str, str | None], None]) -> None:
         directory = Path(name)
         share_metrics(directory)
         with _metrics_endpoint(config, shared_registry(directory)):
-            start = _envoys(config, directory) if engine is Engine.ENVOY else partial(SpawnedWorker, config)
-            _Supervisor(config, start, partial(forget_worker, directory)).run(tell)
+            _Supervisor(config, partial(Worker, config), partial(forget_worker, directory)).run(tell)
 
 
 def engine_of(config: Config) -> Engine:
@@ -96,22 +98,13 @@ def engine_of(config: Config) -> Engine:
     asked = config.server.engine
     if asked is Engine.GRPC_AIO:
         return asked
-    envoy = asked is Engine.ENVOY
-    problem = envoy_binary.unavailable() if envoy else availability.unavailable()
+    problem = availability.unavailable()
     if not problem:
-        return asked if envoy else Engine.NATIVE
-    if asked is not Engine.AUTO:
+        return Engine.NATIVE
+    if asked is Engine.NATIVE:
         raise ConfigError(f"server.engine: {asked.value} cannot run here: {problem}")
     log.info("serving with grpc.aio", extra={"reason": problem})
     return Engine.GRPC_AIO
-
-
-def _envoys(config: Config, directory: Path) -> Callable[[], Worker]:
-    """Starts Envoys, each with a directory of its own."""
-    numbers = count(1)
-    return lambda: EnvoyWorker(
-        config, directory / f"envoy-{next(numbers)}", share_port=config.server.workers > 1
-    )
 
 
 class _Supervisor:

@@ -105,7 +105,6 @@ class Engine(StrEnum):
 
     AUTO = "auto"
     NATIVE = "native"
-    ENVOY = "envoy"
     GRPC_AIO = "grpc-aio"
 
 
@@ -132,7 +131,7 @@ class ServerSection(Section):
     )
     engine: Engine = Field(
         default=Engine.AUTO,
-        description="what carries the calls: native, envoy or grpc-aio; auto = native where it is installed",
+        description="what carries the calls: native or grpc-aio; auto = native where it is installed",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"

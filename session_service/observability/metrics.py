@@ -287,6 +287,8 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
+        self._registry = registry
+        self._certificate: Gauge | None = None
         self.tallies = Tallies(registry)
         self.calls = CallMetrics(registry, self.tallies, methods)
         self.decisions = DecisionMetrics(registry)
@@ -307,3 +309,14 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+    def certificate_expires(self, at: float) -> None:
+        """Show when the served certificate ends, in seconds since 1970; without TLS nothing is shown."""
+        if self._certificate is None:
+            self._certificate = Gauge(
+                "session_tls_certificate_expiry_seconds",
+                "When the certificate that is served ends, in seconds since 1970; the earliest of all workers.",
+                registry=self._registry,
+                multiprocess_mode="livemin",
+            )
+        self._certificate.set(at)

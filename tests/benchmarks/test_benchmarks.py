@@ -73,6 +73,17 @@ SMALL = {
         "watched_bytes_server",
     )
 }
+SHARING = {
+    f"{name}_strict{part}_{what}"
+    for part in ("", "_open")
+    for name, what in (
+        ("shared", "total_over_unary"),
+        ("shared", "total_us"),
+        ("unary", "total_us"),
+        ("shared", "p99_ms"),
+        ("unary", "p99_ms"),
+    )
+}
 # What a route's guard adds is a difference, which in a short run may be less than the noise.
 DIFFERENCES = {"gateway_added_ms_p50", "gateway_added_ms_p99"}
 MEASURED = {
@@ -90,6 +101,6 @@ def test_every_figure_is_measured(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     figures = json.loads(output.read_text())
-    assert set(figures) == RATIOS | DIFFERENCES | SMALL | MEASURED | FAILED
-    assert all(figures[name] > 0 for name in RATIOS | MEASURED)
+    assert set(figures) == RATIOS | SHARING | DIFFERENCES | SMALL | MEASURED | FAILED
+    assert all(figures[name] > 0 for name in RATIOS | SHARING | MEASURED)
     assert not any(figures[name] for name in FAILED)

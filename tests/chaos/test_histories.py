@@ -31,7 +31,7 @@ WAYS = (
 @pytest.mark.parametrize(
     ("engine", "token_expire", "rounds"),
     [(ENGINES[0], 1800, 4), (ENGINES[1], 1800, 4), (ENGINES[0], 1, 2)],
-    ids=["grpc-aio", "envoy", "short-lived tokens"],
+    ids=["grpc-aio", "native", "short-lived tokens"],
 )
 async def test_every_history_keeps_the_promise(
     one_binary: RedisBinary, engine: str, token_expire: int, rounds: int

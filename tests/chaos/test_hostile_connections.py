@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.rpc.engines.framing import framed
 from tests.support import RedisServer, ServiceProcess, eventually_async
+from tests.support.grpc_frames import framed
 from tests.support.in_process import ServiceUnderTest, patient_with
 from tests.support.raw_http2 import Answer, RawHttp2, raw_http2
 from tests.support.service_client import PASSWORD, ServiceClient, connect

@@ -86,7 +86,7 @@ def test_what_is_printed_works_when_pasted(dev_service: ServiceProcess, engine: 
     """REST is shown where the engine speaks it, and answers; elsewhere it is said that there is none."""
     require_tool("curl")
     rest = re.search(r"\nThe same port speaks HTTP.*?\n\n(.*?)\n\n", dev_service.output(), re.DOTALL)
-    if engine != "envoy":
+    if engine != "native":
         assert rest is None
         assert "There is no REST here" in dev_service.output()
         return

@@ -1,4 +1,4 @@
-"""Makes a native server with its sockets and its certificate."""
+"""Makes a native server with its sockets and its certificates."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ import socket
 from collections.abc import Sequence
 from functools import partial
 
+from session_service.certificate_files import Certificates, CertificateWatch
 from session_service.engines.native.server import MakeEngine, NativeServer
 from session_service.engines.native.surface import Engine
 from session_service.listen_address import listening
 from session_service.rpc.http.app import HttpApp
-from session_service.rpc.limits import Limits, ServerTls
+from session_service.rpc.limits import Limits
 
 
 def open_server(
-    listen: str, limits: Limits, tls: ServerTls | None, http: HttpApp, *, share_port: bool
+    listen: str,
+    limits: Limits,
+    certificates: CertificateWatch | None,
+    http: HttpApp,
+    *,
+    share_port: bool,
+    require_client_certificate: bool,
 ) -> tuple[NativeServer, str]:
     """A server that is bound to its address, and the address.
 
     Args:
         listen: ``host:port`` or ``unix:path``.
         limits: what it may be asked for.
-        tls: its certificate, if it has one.
+        certificates: for TLS; what replaces them is served to connections that come from then on.
         http: answers plain HTTP.
         share_port: let other processes listen on the same port.
+        require_client_certificate: turn away a client without one.
 
     Raises:
         ImportError: the package is not there; see ``availability``.
@@ -32,25 +40,17 @@ def open_server(
     """
     make: MakeEngine = importlib.import_module("session_service_engine").Engine
     sockets, address = listening(listen, share_port=share_port)
-    return NativeServer(make, limits, partial(_give, sockets, tls), http), address
+    give = partial(_give, sockets, certificates, require_client_certificate)
+    return NativeServer(make, limits, give, http), address
 
 
-def _give(sockets: Sequence[socket.socket], tls: ServerTls | None, engine: Engine) -> None:
-    if tls is not None:
-        use_certificate(engine, tls)
+def _give(
+    sockets: Sequence[socket.socket], certificates: CertificateWatch | None, required: bool, engine: Engine
+) -> None:
+    def use(found: Certificates) -> None:
+        engine.use_certificate(found.chain, found.key, found.client_roots, required=required)
+
+    if certificates is not None:
+        certificates.subscribe(use)
     for each in sockets:
         engine.listen(each.detach())
-
-
-def use_certificate(engine: Engine, tls: ServerTls) -> None:
-    """Have the files served as they are now.
-
-    Raises:
-        OSError: one cannot be read, or they are no usable pair; what was served before is served on.
-    """
-    chain, key = tls.cert_file.read_bytes(), tls.key_file.read_bytes()
-    roots = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
-    try:
-        engine.use_certificate(chain, key, roots, required=tls.require_client_certificate)
-    except ValueError as error:
-        raise OSError(f"server.tls: {error}") from error

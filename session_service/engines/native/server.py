@@ -93,6 +93,7 @@ class NativeServer:
         self._hushed = False
         self._stopped = False
         self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
         self._engine: Engine
         self._checks: CheckBatches | None = None
 
@@ -137,6 +138,19 @@ class NativeServer:
         await self._idle(math.inf, answered=False)
         self._loop.remove_reader(self._engine.fileno())
         self._engine.shut_down()
+        self._ended.set()
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Return when it has been stopped, or ``True`` after so many seconds.
+
+        It never ends by itself: when the engine's thread fails, it ends the process.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ended.wait()
+        except TimeoutError:
+            return True
+        return False
 
     def counts(self) -> Mapping[str, int]:
         """What the engine counts by itself; see ``Engine.counts``."""

@@ -94,7 +94,7 @@ async def test_changes_under_resharding_are_made_once_each(
 ) -> None:
     """Scripts with two keys run through a whole migration (MOVED, ASK, TRYAGAIN), none lost or doubled.
 
-    A time-out leaves open whether a change was made, and a busy machine moves keys slowly: so there is none.
+    A time-out would leave open whether a change was made: there is none that a busy machine would meet.
     """
     connections = await connect(replace(settings, connect_timeout=30.0, command_timeout=30.0))
     script = ("EVAL", INCREMENT_BOTH, 2, "a:{mover}", "b:{mover}")
