@@ -35,7 +35,8 @@ STOCK_OPTIONS: Final = {"port": "0", "unixsocket": "redis.sock", "save": "", "lo
 SERVICE: Final = ("-m", "session_service.cli", "serve")
 CHEAP_PASSWORDS: Final = ("-m", "benchmarks.cheap_passwords", "serve")
 EMPTY_HANDLER: Final = ("-m", "benchmarks.empty_handler")
-EMPTY_ENVOY: Final = ("-m", "benchmarks.empty_envoy")
+EMPTY_NATIVE: Final = ("-m", "benchmarks.empty_native", "ordinary")
+EMPTY_BATCHED: Final = ("-m", "benchmarks.empty_native", "batched")
 
 _PATIENCE: Final = 30.0
 _POLL: Final = 0.02
@@ -68,7 +69,7 @@ def server(
     """Run a server of this project; gives it once all its workers serve.
 
     Args:
-        what: ``SERVICE``, ``CHEAP_PASSWORDS``, ``EMPTY_HANDLER`` or ``EMPTY_ENVOY``.
+        what: a command of this module, such as ``SERVICE``.
         config: the file that ``write_config`` made.
         workers: processes on the one port.
         engine: what the service runs on.
