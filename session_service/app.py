@@ -258,6 +258,7 @@ class Service:
         self.health = Health(names, ending)
         streams = TokenStreams(check, backend.watches, ending)
         self.servicers = Servicers(
+            check=check,
             session=SessionServicer(
                 check=check,
                 streams=streams,

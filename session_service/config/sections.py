@@ -104,7 +104,7 @@ class Engine(StrEnum):
     """What carries the calls."""
 
     AUTO = "auto"
-    ENVOY = "envoy"
+    NATIVE = "native"
     GRPC_AIO = "grpc-aio"
 
 
@@ -131,7 +131,7 @@ class ServerSection(Section):
     )
     engine: Engine = Field(
         default=Engine.AUTO,
-        description="what carries the calls: Envoy, with REST, or grpc.aio; auto = Envoy if it can run",
+        description="what carries the calls: native or grpc-aio; auto = native where it is installed",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"

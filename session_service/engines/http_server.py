@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import socket
 import ssl
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from session_service.certificate_files import Certificates, CertificateWatch
 from session_service.engines.http_protocol import HttpProtocol, Terms
 from session_service.rpc.http.values import HttpHandler
-from session_service.rpc.limits import IDLE_SECONDS, Limits, ServerTls
+from session_service.rpc.limits import IDLE_SECONDS, Limits
 
-_UNIX: Final = "unix:"
 _BACKLOG: Final = 1024
 _LOOK_SECONDS: Final = 1.0
 _LEAVING_SECONDS: Final = 0.05
@@ -38,13 +38,13 @@ class HttpServer:
     Args:
         answer: answers requests.
         limits: what they may cost.
-        sockets: bound; see ``bind``.
-        tls: the certificate, ``None`` for clear text.
+        sockets: that listen; see ``listening``.
+        certificates: for TLS; what replaces them is served to connections that come from then on.
+        require_client_certificate: turn away a client without one.
         connections: how many may be open; ``None`` = what a share of the process's descriptors allows.
 
     Raises:
-        OSError: the certificate's files cannot be read.
-        ssl.SSLError: they are no pair.
+        ValueError: the certificates cannot be served.
     """
 
     def __init__(
@@ -52,17 +52,23 @@ class HttpServer:
         answer: HttpHandler,
         limits: Limits,
         sockets: list[socket.socket],
-        tls: ServerTls | None,
+        certificates: CertificateWatch | None = None,
+        *,
+        require_client_certificate: bool = False,
         connections: int | None = None,
     ) -> None:
         self._terms = Terms(answer, limits, connections or _most_connections())
         self._sockets = sockets
         self._paths = [Path(each.getsockname()) for each in sockets if each.family == socket.AF_UNIX]
-        self._tls = _context(tls) if tls else None
+        self._tls: ssl.SSLContext | None = None
+        self._require_client_certificate = require_client_certificate
         self._handshake_timeout = limits.handshake_timeout
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
+        self._renewing: asyncio.Task[None] | None = None
         self._reaping: asyncio.Task[None] | None = None
+        if certificates is not None:
+            certificates.subscribe(self._use)
         self._config = Config(
             _no_application,
             http=HttpProtocol,
@@ -81,15 +87,33 @@ class HttpServer:
         self._config.load()
 
     async def start(self) -> None:
-        """Listen."""
+        """Serve; returns when it does."""
+        await self._accept()
+        self._reaping = asyncio.create_task(self._reap(), name="http connections")
+
+    async def _accept(self) -> None:
+        """Accept connections with the certificate of now, in the place of whoever accepted them before."""
         loop = asyncio.get_running_loop()
         timeout = self._handshake_timeout if self._tls else None
+        before, self._servers = self._servers, []
         for each in self._sockets:
+            # A copy: what waits to be accepted stays when the server that has the other one closes.
             server = await loop.create_server(
-                self._protocol, sock=each, ssl=self._tls, ssl_handshake_timeout=timeout, backlog=_BACKLOG
+                self._protocol,
+                sock=each.dup(),
+                ssl=self._tls,
+                ssl_handshake_timeout=timeout,
+                backlog=_BACKLOG,
             )
             self._servers.append(server)
-        self._reaping = asyncio.create_task(self._reap(), name="http connections")
+        for server in before:
+            server.close()
+
+    def _use(self, certificates: Certificates) -> None:
+        """Serve these to connections that come from now on."""
+        self._tls = _context(certificates, required=self._require_client_certificate)
+        if self._servers:
+            self._renewing = asyncio.ensure_future(self._accept())
 
     async def stop(self, grace: float | None) -> None:
         """Take no new connections, answer what is in hand, end what is left.
@@ -99,6 +123,8 @@ class HttpServer:
         """
         for server in self._servers:
             server.close()
+        for each in self._sockets:
+            each.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
@@ -128,71 +154,23 @@ class HttpServer:
                     connection.transport.abort()
 
 
-def bind(listen: str, *, share_port: bool) -> tuple[list[socket.socket], str]:
-    """Sockets for an address, and that address with the port that it got.
-
-    Args:
-        listen: ``host:port``, an IPv6 host in brackets, or ``unix:path``; of all that a name stands for, what
-            can be bound is.
-        share_port: let other processes listen on the same port (SO_REUSEPORT).
-
-    Raises:
-        OSError: nothing can be bound.
-    """
-    if listen.startswith(_UNIX):
-        return [_bound_unix(Path(listen.removeprefix(_UNIX)))], listen
-    host, _, port = listen.rpartition(":")
-    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    problem: OSError | None = None
-    for family, _, _, _, address in dict.fromkeys(found):
-        chosen = sockets[0].getsockname()[1] if sockets else int(port)
-        try:
-            sockets.append(_bound(family, (str(address[0]), chosen), share_port=share_port))
-        except OSError as error:
-            problem = error
-    if not sockets:
-        raise OSError(f"cannot listen on {listen}: {problem.strerror if problem else 'no address'}")
-    return sockets, f"{host}:{sockets[0].getsockname()[1]}"
-
-
-def _bound(family: socket.AddressFamily, address: tuple[str, int], *, share_port: bool) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if share_port:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # As gRPC has it, `[::]` is every address, those of IPv4 included.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def _bound_unix(path: Path) -> socket.socket:
-    """A socket at a path, in the place of one that a process left behind."""
-    if path.is_socket():
-        path.unlink()
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        bound.bind(os.fspath(path))
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def _context(tls: ServerTls) -> ssl.SSLContext:
+def _context(certificates: Certificates, *, required: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.cert_file, tls.key_file)
     context.set_alpn_protocols(["http/1.1"])
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
-        context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_certificate else ssl.CERT_OPTIONAL
+    try:
+        # Python's ssl takes a key from a file only.
+        with tempfile.TemporaryDirectory(prefix="session-service-") as directory:
+            chain, key = Path(directory, "chain.pem"), Path(directory, "key.pem")
+            chain.write_bytes(certificates.chain)
+            key.touch(mode=0o600)
+            key.write_bytes(certificates.key)
+            context.load_cert_chain(chain, key)
+        if certificates.client_roots is not None:
+            context.load_verify_locations(cadata=certificates.client_roots.decode("ascii"))
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    except ssl.SSLError as error:
+        raise ValueError(f"not a usable certificate: {error.reason}") from error
     return context
 
 

@@ -31,6 +31,10 @@ class SideBySide:
         await self._calls.start()
         await self._http.start()
 
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Return when gRPC's has ended, or ``True`` after so many seconds; raise what ended it unasked."""
+        return await self._calls.wait_for_termination(timeout)
+
     async def stop(self, grace: float | None) -> None:
         """Take no new calls, finish those in flight within the grace, in seconds, and end."""
         await asyncio.gather(self._calls.stop(grace), self._http.stop(grace))

@@ -15,8 +15,10 @@ from session_api.v1 import (
     session_service_pb2_grpc,
 )
 
+from session_service.domain.checks import TokenCheck
 from session_service.rpc.admin_servicer import AdminServicer
-from session_service.rpc.boundary import Boundary, CallObserver, Engine
+from session_service.rpc.batched import Batched, batched_methods
+from session_service.rpc.boundary import BatchObserver, Boundary, Engine
 from session_service.rpc.envoy_auth import external_auth_pb2, external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.health import Health
@@ -41,6 +43,7 @@ METHODS: Final = tuple(f"/{each.full_name}/{method.name}" for each in _SERVICES 
 class Servicers:
     """What is served; neither of the last two where gateways are not answered."""
 
+    check: TokenCheck
     session: SessionServicer
     admin: AdminServicer
     health: Health
@@ -56,10 +59,18 @@ class Pages(Protocol):
         """Answer at this path."""
 
 
+@runtime_checkable
+class ServesBatches(Protocol):
+    """An engine that serves many calls of the methods that are one check at once."""
+
+    def add_batched(self, batched: Batched) -> None:
+        """Serve calls of these together."""
+
+
 def mount(
     engines: Sequence[Engine],
     servicers: Servicers,
-    observer: CallObserver,
+    observer: BatchObserver,
     limits: Limits,
     *,
     reflection: bool,
@@ -74,6 +85,11 @@ def mount(
         reflection: whether gRPC reflection is served.
     """
     boundary: Any = Boundary(engines, observer, limits)
+    methods = batched_methods(limits, servicers.authorization)
+    batched = Batched(servicers.check, boundary.calls, observer, methods, servicers.forward_auth)
+    for engine in engines:
+        if isinstance(engine, ServesBatches):
+            engine.add_batched(batched)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)

@@ -6,7 +6,6 @@ import base64
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,9 +13,6 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.config import Config
-from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
-from session_service.serving import limits
 from tests.support.rest import ORIGIN, RestClient, answer
 
 BINARY, TEXT = "application/grpc-web+proto", "application/grpc-web-text"
@@ -161,19 +157,6 @@ def test_a_page_from_elsewhere(rest: RestClient, origin: str) -> None:
         rest.call("GET", "/v1/sessions", headers={"origin": origin}),
     ):
         assert not [name for name in response.headers if name.startswith("access-control-")]
-
-
-def test_no_page_may_call_unless_configured() -> None:
-    """Without origins there is no CORS at all, and with them no wildcard and no credentials."""
-
-    def configured(*origins: str) -> str:
-        listener = Listener(
-            "127.0.0.1:1", share_port=False, limits=limits(Config()), tls=None, cors_origins=origins
-        )
-        return str(bootstrap(listener, "a:b", Path("/none"), json_log=True))
-
-    assert "cors" not in configured()
-    assert "allow_credentials" not in configured(ORIGIN)
 
 
 def test_a_preflight_is_no_yes_to_a_gateway(rest: RestClient) -> None:

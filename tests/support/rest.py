@@ -15,7 +15,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from session_api.v1 import admin_service_pb2, session_service_pb2
 
-from tests.support.engines import chosen_engine
 from tests.support.house_rules import ROOT
 from tests.support.redis_binaries import redis_binaries
 from tests.support.redis_server import RedisServer
@@ -83,11 +82,6 @@ class RestClient:
     def one_port(self) -> bool:
         """Whether gRPC is served at the same address, and HTTP/2 with it."""
         return self.service.http_address == self.service.address
-
-    @property
-    def transcoded(self) -> bool:
-        """Whether it is Envoy's transcoder that answers, until the Envoy engine goes."""
-        return chosen_engine() == "envoy"
 
     def by_http2(self) -> RestClient:
         """Another client, that speaks HTTP/2; its ``http`` is to be closed."""

@@ -78,6 +78,10 @@ class HttpApp:
             each.template: rest for each, rest in self._rest if (each.method, each.verb) == (method, "POST")
         }
 
+    def cross_origin(self, origin: str | None) -> list[tuple[str, str]]:
+        """What to add to an answer of gRPC-Web; see ``Cors.response_headers``."""
+        return self._cors.response_headers(origin)
+
     async def __call__(self, request: HttpRequest) -> HttpReply:
         """Answer a request."""
         try:
@@ -89,10 +93,14 @@ class HttpApp:
 
     def finished(self, request: HttpRequest, reply: HttpReply) -> HttpReply:
         """An answer with the header fields that belong to every one."""
-        headers = (*reply.headers, _NO_STORE)
-        if request.path not in self._pages:
-            headers += tuple(self._cors.response_headers(origin_of(request.headers)))
-        return replace(reply, headers=headers)
+        if request.path in self._pages:
+            return self.finished_page(reply)
+        cross_origin = self._cors.response_headers(origin_of(request.headers))
+        return replace(reply, headers=(*reply.headers, _NO_STORE, *cross_origin))
+
+    def finished_page(self, reply: HttpReply) -> HttpReply:
+        """A page's answer with the header fields that belong to it; no page of a browser may read it."""
+        return replace(reply, headers=(*reply.headers, _NO_STORE))
 
     async def _reply(self, request: HttpRequest) -> HttpReply:
         limit = self._limits.max_metadata_bytes

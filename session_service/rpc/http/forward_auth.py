@@ -7,11 +7,12 @@ that say who makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
 from session_service.domain.authorization import Authorization
+from session_service.domain.checks import Asked, Outcome
 from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Identity
 from session_service.rpc import identity_headers
@@ -43,33 +44,47 @@ class ForwardAuth:
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         """Decide on the request that the gateway tells of; ``?role=`` demands a role."""
+        outcome: Outcome | None
         try:
-            identity = await self._authorization.decide(
-                _target(request.headers),
-                _joined(request.headers, "authorization", ","),
-                _joined(request.headers, "cookie", "; "),
-                _role(request.query),
-            )
-            response = _PUBLIC if identity is None else _allowed(identity)
+            outcome = await self._authorization.outcome_of(self.asked(request.values, request.query))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
+            outcome = error
+        return self.decided(outcome)
+
+    def asked(self, values: Callable[[str], Sequence[str]], query: str) -> Asked:
+        """What is to be checked for a request; raises what forbids it before.
+
+        Args:
+            values: gives a header's values in order.
+            query: of the request's target.
+        """
+        authorization, cookies = _joined(values("authorization"), ","), _joined(values("cookie"), "; ")
+        return self._authorization.asked(_target(values), authorization, cookies, _role(query))
+
+    def decided(self, outcome: Outcome | None) -> HttpResponse:
+        """The answer to what the check came to; ``None``: the request is public."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            response = _PUBLIC if outcome is None else _allowed(outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
             self._decisions.denied(error)
             return http_response_of(error)
-        self._decisions.passed(identity)
+        self._decisions.passed(outcome)
         return response
 
 
-def _target(headers: Sequence[tuple[str, str]]) -> str:
+def _target(values: Callable[[str], Sequence[str]]) -> str:
     """The target of the client's request; empty, which is not public, where it is told twice and differs.
 
     A gateway that sets one of the headers passes the other on as the client wrote it.
     """
-    told = {value for name, value in headers if name in _TARGETS}
-    return told.pop() if len(told) == 1 else ""
+    targets = {value for name in _TARGETS for value in values(name)}
+    return targets.pop() if len(targets) == 1 else ""
 
 
-def _joined(headers: Sequence[tuple[str, str]], wanted: str, separator: str) -> str | None:
-    """The value of a header, several joined as HTTP joins them; ``None`` where there is none."""
-    values = [value for name, value in headers if name == wanted]
+def _joined(values: Sequence[str], separator: str) -> str | None:
+    """A header's values as HTTP joins them; ``None`` where there are none."""
     return separator.join(values) if values else None
 
 

@@ -22,7 +22,7 @@ async def _ask(outcome: Identity | Exception | None, query: str = "", headers: H
 async def _asked(query: str = "", headers: Headers = ()) -> tuple[str | None, ...]:
     decision = Decision(None)
     await ForwardAuth(decision, Told())(HttpRequest("GET", "/authz", query, headers))  # type: ignore[arg-type]
-    return decision.asked
+    return decision.question
 
 
 async def test_what_is_asked() -> None:

@@ -1,0 +1,160 @@
+//! A socket, clear or TLS, that notes what goes on.
+
+use crate::floods::FrameMeter;
+use bytes::{Buf, Bytes};
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection's timers go by.
+pub struct Activity {
+    pub last_active: Cell<Instant>,
+    /// Since when writing has not got on.
+    pub blocked_since: Cell<Option<Instant>>,
+    /// Since when bytes of a next request have been coming (HTTP/1.1).
+    pub unparsed_since: Cell<Option<Instant>>,
+    /// Requests that have begun (HTTP/2).
+    pub requests: Cell<u64>,
+    pub flooded: Cell<bool>,
+    /// Bytes of answers that wait for the client's window (HTTP/2).
+    pub unsent: Cell<usize>,
+}
+
+pub struct Watched<I> {
+    inner: I,
+    /// Read to find out which protocol it is.
+    ahead: Bytes,
+    pub activity: Rc<Activity>,
+    pub meter: Option<FrameMeter>,
+    preface_left: usize,
+}
+
+/// Whether a connection begins as HTTP/2 does; it is read until that is known.
+///
+/// # Errors
+/// The connection ended before.
+pub async fn detect<I: AsyncRead + Unpin>(mut inner: I) -> io::Result<(bool, Watched<I>)> {
+    let mut first = Vec::with_capacity(1024);
+    loop {
+        if inner.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let seen = first.len().min(PREFACE.len());
+        if first[..seen] != PREFACE[..seen] {
+            return Ok((false, Watched::new(inner, first.into())));
+        }
+        if seen == PREFACE.len() {
+            return Ok((true, Watched::new(inner, first.into())));
+        }
+    }
+}
+
+impl<I> Watched<I> {
+    fn new(inner: I, ahead: Bytes) -> Self {
+        let now = Instant::now();
+        let activity = Rc::new(Activity {
+            last_active: Cell::new(now),
+            blocked_since: Cell::new(None),
+            unparsed_since: Cell::new(Some(now)),
+            requests: Cell::new(0),
+            flooded: Cell::new(false),
+            unsent: Cell::new(0),
+        });
+        Watched { inner, ahead, activity, meter: None, preface_left: PREFACE.len() }
+    }
+
+    /// Note what was read; an error ends the connection.
+    fn note(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let now = Instant::now();
+        self.activity.last_active.set(now);
+        if self.activity.unparsed_since.get().is_none() {
+            self.activity.unparsed_since.set(Some(now));
+        }
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        let skipped = bytes.len().min(self.preface_left);
+        self.preface_left -= skipped;
+        let fed = meter.feed(&bytes[skipped..], now);
+        self.activity.requests.set(meter.headers_seen());
+        fed.map_err(|what| {
+            self.activity.flooded.set(true);
+            io::Error::other(what)
+        })
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        } else {
+            let size = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..size]);
+            self.ahead.advance(size);
+        }
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
+            self.note(read)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Watched<I> {
+    fn written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(meter), Poll::Ready(Ok(size))) = (&mut self.meter, &polled) {
+            meter.wrote(*size);
+        }
+        self.got_on(polled)
+    }
+
+    fn got_on<T>(&self, polled: Poll<T>) -> Poll<T> {
+        let blocked = &self.activity.blocked_since;
+        match polled {
+            Poll::Pending if blocked.get().is_none() => blocked.set(Some(Instant::now())),
+            Poll::Ready(_) => blocked.set(None),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.written(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.written(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.got_on(polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.got_on(polled)
+    }
+}
