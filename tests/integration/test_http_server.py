@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from session_service.certificate_files import CertificateWatch
 from session_service.engines import http_protocol, http_server
-from session_service.engines.http_server import HttpServer, bind
+from session_service.engines.http_server import HttpServer
+from session_service.listen_address import listening
 from session_service.rpc.http.values import HttpReply, HttpRequest, HttpResponse, HttpStream
-from session_service.rpc.limits import ServerTls
 from tests.support import CertificateAuthority
 from tests.support.probe import LIMITS as PROBE_LIMITS
 from tests.support.waiting import eventually_async
@@ -106,12 +107,20 @@ async def serve(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
         listen: str = "127.0.0.1:0",
         *,
         limits: Any = LIMITS,
-        tls: ServerTls | None = None,
+        certificates: CertificateWatch | None = None,
         connections: int | None = None,
     ) -> Served:
         app = App()
-        sockets, address = bind(listen, share_port=False)
-        server = HttpServer(app, limits, sockets, tls, connections)
+        sockets, address = listening(listen, share_port=False)
+        required = certificates is not None and certificates.current.client_roots is not None
+        server = HttpServer(
+            app,
+            limits,
+            sockets,
+            certificates,
+            require_client_certificate=required,
+            connections=connections,
+        )
         await server.start()
         servers.append(server)
         return Served(server, app, address)
@@ -367,7 +376,7 @@ async def test_a_drain_without_time(serve: Serve) -> None:
 async def test_a_unix_socket(serve: Serve, tmp_path: Path) -> None:
     """In the place of one that was left behind, and gone in the end; its peer has no address."""
     path = tmp_path / "s"
-    left, _ = bind(f"unix:{path}", share_port=False)
+    left, _ = listening(f"unix:{path}", share_port=False)
     left[0].close()
     served = await serve(f"unix:{path}")
     assert status_of(await served.exchange(GET.replace(b"1.1", b"1.0"))) == 200
@@ -379,7 +388,9 @@ async def test_a_unix_socket(serve: Serve, tmp_path: Path) -> None:
 async def test_tls(serve: Serve, certificate_authority: CertificateAuthority) -> None:
     """The client's certificate reaches the app; who shows none is turned away where one is demanded."""
     own, client = certificate_authority.issue("localhost"), certificate_authority.issue("billing")
-    served = await serve(tls=ServerTls(own.certificate, own.key, certificate_authority.certificate, True))
+    served = await serve(
+        certificates=CertificateWatch(own.certificate, own.key, certificate_authority.certificate)
+    )
     context = ssl.create_default_context(cafile=str(certificate_authority.certificate))
     assert await served.exchange(GET, ssl=context, server_hostname="localhost") == b""
     context.load_cert_chain(client.certificate, client.key)
@@ -393,27 +404,9 @@ async def test_tls(serve: Serve, certificate_authority: CertificateAuthority) ->
 async def test_a_handshake_that_never_ends(serve: Serve, certificate_authority: CertificateAuthority) -> None:
     """It has its time."""
     own = certificate_authority.issue("localhost")
-    served = await serve(tls=ServerTls(own.certificate, own.key, None, False))
+    served = await serve(certificates=CertificateWatch(own.certificate, own.key))
     async with asyncio.timeout(10):
         assert await served.exchange(b"\x16\x03\x01") == b""
-
-
-def test_an_address_that_is_taken() -> None:
-    """The error names it."""
-    sockets, address = bind("127.0.0.1:0", share_port=False)
-    sockets[0].listen()
-    with pytest.raises(OSError, match=address):
-        bind(address, share_port=False)
-    sockets[0].close()
-
-
-def test_a_name_stands_for_what_can_be_bound() -> None:
-    """All addresses of localhost that there are, on one port."""
-    sockets, address = bind("localhost:0", share_port=True)
-    ports = {each.getsockname()[1] for each in sockets}
-    assert ports == {int(address.rpartition(":")[2])}
-    for each in sockets:
-        each.close()
 
 
 async def _true(value: object) -> bool:
