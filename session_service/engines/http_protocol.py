@@ -39,6 +39,7 @@ _LINGER_SECONDS: Final = 2.0
 _MOST_DISCARDED: Final = 1 << 23
 _CLOSE: Final = (b"connection", b"close")
 _AGE_SPREAD: Final = 0.1
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _MAPPED: Final = "::ffff:"
 # What uvicorn logs of requests that anybody can send would be a log that anybody can fill.
 _SILENT: Final = logging.getLogger("session_service.uvicorn")
@@ -161,8 +162,9 @@ class HttpProtocol(H11Protocol):
             return refusals.BUSY
         headers: Headers = scope["headers"]
         names = {name for name, _ in headers}
-        if {b"content-length", b"transfer-encoding"} <= names:
-            # Whatever stands before may have believed the other of the two (RFC 9112 §6.3).
+        # Of two lengths, whatever stands before may have believed the other (RFC 9112 §6.3).
+        two_lengths = {b"content-length", b"transfer-encoding"} <= names
+        if two_lengths or scope["http_version"] not in _VERSIONS:
             return refusals.NOT_HTTP
         limit = self._terms.limits.message_bytes(scope["path"])
         try:

@@ -73,6 +73,7 @@ class HttpServer:
             _no_application,
             http=HttpProtocol,
             ws="none",
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -178,5 +179,5 @@ def _most_connections() -> int:
     return min(_MOST_CONNECTIONS, max(_LEAST_CONNECTIONS, soft // _DESCRIPTORS_FOR_IT))
 
 
-async def _no_application(*_: object) -> None:
+async def _no_application(_scope: object, _receive: object, _send: object) -> None:
     """What uvicorn wants to be told; every connection answers by itself."""

@@ -12,11 +12,8 @@ import pytest
 from tests.support.engines import ENGINES, services_on
 from tests.support.rest import RestClient, answer, rest_service
 
-# Of the Envoy engine, which goes, the document says nothing.
-SERVED_BY = [engine for engine in ENGINES if engine != "envoy"]
 
-
-@pytest.fixture(params=SERVED_BY)
+@pytest.fixture(params=ENGINES)
 def service(request: pytest.FixtureRequest) -> Iterator[RestClient]:
     """A service that throttles nobody."""
     throttling = dict.fromkeys(("per_address", "per_account", "per_account_and_address"), 1_000_000)

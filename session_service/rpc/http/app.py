@@ -104,7 +104,8 @@ class HttpApp:
 
     async def _reply(self, request: HttpRequest) -> HttpReply:
         limit = self._limits.max_metadata_bytes
-        if sum(len(value) for _, value in request.headers) > limit:
+        size = len(request.path) + len(request.query) + sum(len(value) for _, value in request.headers)
+        if size > limit:
             return refusals.header_too_large(limit)
         page = self._pages.get(request.path)
         if page is not None:
