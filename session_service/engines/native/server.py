@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
@@ -89,8 +90,9 @@ class NativeServer:
         self._paths: dict[str, tuple[Kind | None, str]] = {}
         self._batched: Batched | None = None
         self._calls: dict[int, NativeCall | NativePage] = {}
+        # When the newest batch left, and the timer while the engine is not listened to because of it.
+        self._batch_left = 0.0
         self._held: asyncio.TimerHandle | None = None
-        self._hushed = False
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -159,12 +161,14 @@ class NativeServer:
     # -- what waits
 
     def _woken(self) -> None:
-        """Take what waits, unless a batch is out: then later, and look at nothing meanwhile."""
-        if self._held is None:
-            self._take()
-        else:
-            self._engine.hush()
-            self._hushed = True
+        """Take what waits, unless a batch has just gone out: then later, and look at nothing meanwhile."""
+        if self._checks is not None and self._checks.under_way:
+            left = self._batch_left + _HELD_SECONDS - time.monotonic()
+            if left > 0:
+                self._engine.hush()
+                self._held = self._loop.call_later(left, self._release)
+                return
+        self._take()
 
     def _take(self) -> None:
         calls, events = self._engine.take()
@@ -178,16 +182,14 @@ class NativeServer:
         for event in events:
             self._pass_on(event)
         if checks and self._checks is not None:
-            self._held = self._loop.call_later(_HELD_SECONDS, self._release)
+            self._batch_left = time.monotonic()
             self._checks.begin(checks)
 
     def _release(self) -> None:
-        """Listen to the engine again: no batch is out, or Redis is slow."""
+        """Take what was left waiting: no batch is out any more, or Redis is slow."""
         if self._held is not None:
             self._held.cancel()
             self._held = None
-        if self._hushed:
-            self._hushed = False
             self._take()
 
     def _kind(self, call: Call) -> Kind | None:
