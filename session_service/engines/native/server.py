@@ -138,6 +138,8 @@ class NativeServer:
         for call in list(self._calls.values()):
             call.cut_off()
         await self._idle(math.inf, answered=False)
+        if self._held is not None:
+            self._held.cancel()
         self._loop.remove_reader(self._engine.fileno())
         self._engine.shut_down()
         self._ended.set()

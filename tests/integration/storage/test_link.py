@@ -73,12 +73,13 @@ async def test_nothing_waits_long_for_a_reply(
     """After a millisecond commands leave although replies are still awaited."""
     server = start_redis()
     link = await open_link(server.port)
-    link._transport = Mock(wraps=link._transport)
+    transport: Any = Mock(wraps=link._transport)
+    link._transport = transport
     server.pause()
     calls = [link.send((("PING",),))]
     await asyncio.sleep(0)
     calls.append(link.send((("PING",),)))
-    await eventually_async(lambda: link._transport.write.call_count == 2)
+    await eventually_async(lambda: transport.write.call_count == 2)
     server.resume()
     assert await asyncio.gather(*calls) == [[b"PONG"]] * 2
 
