@@ -14,6 +14,7 @@ from benchmarks.against_go import measure_against_go
 from benchmarks.bench import Bench
 from benchmarks.calls import measure_calls
 from benchmarks.checks import measure_checks
+from benchmarks.engines import PREFIXES
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadGenerator
 from benchmarks.remembering import measure_remembering
@@ -49,7 +50,7 @@ def main(quick: bool, output: Path) -> None:
                 measure_calls(bench),
                 measure_worker(bench),
                 measure_remembering(bench),
-                measure_sharing(bench),
+                *(measure_sharing(bench, *each) for each in PREFIXES.items()),
                 measure_sizes(bench),
             )
             figures = [*chain.from_iterable(measured)]

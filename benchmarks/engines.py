@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.processes import EMPTY_ENVOY, EMPTY_HANDLER
+from benchmarks.processes import EMPTY_HANDLER, EMPTY_NATIVE
 from session_service.config.sections import Engine
 
 DEFAULT: Final = Engine.NATIVE
@@ -14,5 +14,5 @@ DEFAULT: Final = Engine.NATIVE
 PREFIXES: Final = {DEFAULT: "", Engine.GRPC_AIO: "grpc_aio_"}
 """What the names of an engine's figures begin with."""
 
-EMPTY: Final[dict[Engine, Sequence[str]]] = {DEFAULT: EMPTY_ENVOY, Engine.GRPC_AIO: EMPTY_HANDLER}
+EMPTY: Final[dict[Engine, Sequence[str]]] = {DEFAULT: EMPTY_NATIVE, Engine.GRPC_AIO: EMPTY_HANDLER}
 """What runs the empty handler on an engine."""

@@ -29,6 +29,8 @@ RATIOS = {
     "verify_cpu_paced_over_go",
     "verify_p99_paced_over_go",
     "verify_over_empty",
+    "verify_over_empty_batched",
+    "empty_batched_cpu_us",
     "near_cache_over_empty",
     "near_cache_over_verify",
     "grpc_aio_verify_over_empty",
@@ -59,6 +61,14 @@ RATIOS = {
     "known_device_bytes",
     "verify_cpu_ratio_1m",
     "sweep_longest_command_ms",
+} | {
+    f"{engine}{name}"
+    for engine in ("", "grpc_aio_")
+    for load in ("", "_open")
+    for name in (
+        f"shared_strict{load}_total_over_unary",
+        *(f"{how}_strict{load}_{what}" for how in ("unary", "shared") for what in ("total_us", "p99_ms")),
+    )
 }
 # In a short run they may be nothing at all: what arrives before its acknowledgement, pages of memory.
 SMALL = {
@@ -90,6 +100,7 @@ MEASURED = {
     f"{method}_{column}" for method in METHODS for column in ("cpu_us", "per_second", "p50_ms", "p99_ms")
 }
 FAILED = {f"{method}_failed" for method in METHODS}
+MEASURED_FIGURES = RATIOS | DIFFERENCES | SMALL | MEASURED | FAILED
 
 
 @pytest.mark.slow
