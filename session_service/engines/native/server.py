@@ -7,10 +7,12 @@ One wake-up brings everything that waits. While a batch of checks is out the eng
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
@@ -55,6 +57,8 @@ from session_service.rpc.refusals import StoppingError
 
 MakeEngine: TypeAlias = Callable[..., Engine]
 """``session_service_engine.Engine``, or what stands in for it."""
+
+log = logging.getLogger(__name__)
 
 _HELD_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.02
@@ -239,7 +243,14 @@ class NativeServer:
         self._calls[number] = served
         task = self._loop.create_task(work)
         served.serve_by(task)
-        task.add_done_callback(lambda _: self._calls.pop(number))
+        task.add_done_callback(partial(self._ended, number))
+
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        """Forget a call; one that was not answered, for a mistake of ours, is reset."""
+        self._calls.pop(number, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call not answered", exc_info=error)
+            self._engine.abort(number)
 
     def _always(self, call: Call) -> Pairs:
         """Header fields that the response to a call of gRPC-Web begins with."""
