@@ -243,9 +243,9 @@ class NativeServer:
         self._calls[number] = served
         task = self._loop.create_task(work)
         served.serve_by(task)
-        task.add_done_callback(partial(self._ended, number))
+        task.add_done_callback(partial(self._forget, number))
 
-    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+    def _forget(self, number: int, task: asyncio.Task[None]) -> None:
         """Forget a call; one that was not answered, for a mistake of ours, is reset."""
         self._calls.pop(number, None)
         if not task.cancelled() and (error := task.exception()) is not None:
