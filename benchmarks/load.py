@@ -110,7 +110,9 @@ class LoadGenerator:
 
     def requests(self, requests: Sequence[Request]) -> Path:
         """Write requests down for any number of loads."""
-        with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix="requests-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=self._directory, prefix="requests-", delete=False
+        ) as file:
             for each in requests:
                 file.write(f"{each.bearer}\t{base64.b64encode(each.raw).decode()}\n")
         return Path(file.name)

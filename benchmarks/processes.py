@@ -123,14 +123,14 @@ def _serving(
         path = Path(log.name)
         wait_for(lambda: process.poll() is not None or len(_served(path)) >= workers, name)
         if process.poll() is not None:
-            raise BenchmarkError(f"{name} ended at once:\n{path.read_text()}")
+            raise BenchmarkError(f"{name} ended at once:\n{path.read_text(encoding='utf-8')}")
         yield Server(_served(path)[0], process.pid)
 
 
 def write_config(directory: Path, socket: Path) -> Path:
     """Write the one configuration of all servers over a Redis: the defaults, without background work."""
     keys = directory / "keys.json"
-    keys.write_text(json.dumps(new_document("HS256")))
+    keys.write_text(json.dumps(new_document("HS256")), encoding="utf-8")
     config = directory / "config.yaml"
     sections = {
         "redis": {"unix_socket": str(socket)},
@@ -139,7 +139,7 @@ def write_config(directory: Path, socket: Path) -> Path:
         "sweep": {"interval": _NEVER},
         "authz": {"enabled": True},
     }
-    config.write_text(yaml.safe_dump(sections))
+    config.write_text(yaml.safe_dump(sections), encoding="utf-8")
     return config
 
 
@@ -159,7 +159,9 @@ def cpu_seconds(pid: int) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory that a process and its children have in use."""
     try:
-        pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _tree(pid))
+        pages = sum(
+            int(Path(f"/proc/{each}/statm").read_text(encoding="utf-8").split()[1]) for each in _tree(pid)
+        )
     except OSError as error:
         raise BenchmarkError("memory is read from /proc: run the benchmarks on Linux") from error
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -169,7 +171,7 @@ def _tree(pid: int) -> Iterator[int]:
     """A process, and all that it or its children have started from whichever thread."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for started in children.read_text().split():
+        for started in children.read_text(encoding="utf-8").split():
             yield from _tree(int(started))
 
 
@@ -217,5 +219,7 @@ def _answers(socket: Path) -> bool:
 
 def _served(log: Path) -> list[str]:
     """The addresses that the log says are served, one per worker."""
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")
+    ]
     return [line["address"] for line in lines if line["event"] == "serving"]

@@ -166,12 +166,12 @@ def _process(what: str, service: Server, tokens: Sequence[str]) -> Iterator[_Chi
     """Run a client process of ``benchmarks.verifying`` around a block."""
     file = Path(f"{service.pid}-{what}-{time.monotonic_ns()}.tokens")
     with ExitStack() as stack:
-        file.write_text("\n".join(tokens))
+        file.write_text("\n".join(tokens), encoding="utf-8")
         stack.callback(file.unlink)
         command = [sys.executable, "-m", "benchmarks.verifying", what, service.address, str(file)]
         process = stack.enter_context(
             subprocess.Popen(  # noqa: S603 - our own
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
             )
         )
         stack.callback(process.kill)

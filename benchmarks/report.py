@@ -33,7 +33,9 @@ _COLUMNS: Final = {
 def write_json(figures: Sequence[Figure], path: Path) -> None:
     """Write ``{name: number}``."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({each.name: round(each.value, 4) for each in figures}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({each.name: round(each.value, 4) for each in figures}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def print_tables(console: Console, figures: Sequence[Figure], *, judged: bool) -> None:

@@ -58,7 +58,7 @@ def measure_sharing(bench: Bench, engine: Engine = Engine.GRPC_AIO, prefix: str 
         service = stack.enter_context(server(SERVICE, store.config, engine=engine))
         grants = create_sessions(store.config, bench.scale.tokens, granted=bench.scale.tokens)
         tokens = bench.directory / f"{prefix}sharing.tokens"
-        tokens.write_text("\n".join(each.access_token for each in grants))
+        tokens.write_text("\n".join(each.access_token for each in grants), encoding="utf-8")
         for part, load, must, note in _TOTALS:
             bench.say(f"strict checks that share calls and such that do not, {note}, {engine.value}")
             run = partial(_client, bench, service, tokens, load)
@@ -79,7 +79,7 @@ def measure_sharing(bench: Bench, engine: Engine = Engine.GRPC_AIO, prefix: str 
 def _client(bench: Bench, service: Server, tokens: Path, load: str, how: str) -> _Run:
     arguments = (service.address, str(service.pid), str(tokens), load, how, str(bench.scale.seconds))
     command = [sys.executable, "-m", "benchmarks.sharing", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603 - our own
     if done.returncode:
         raise BenchmarkError("a client process failed")
     return _Run(**json.loads(done.stdout))
@@ -156,7 +156,7 @@ async def _measured(
 def main() -> None:
     """Be the client, and say what was measured."""
     _, address, pid, tokens, load, how, seconds = sys.argv
-    read = Path(tokens).read_text().split()
+    read = Path(tokens).read_text(encoding="utf-8").split()
     found = asyncio.run(_measured(address, int(pid), read, load=load, how=how, seconds=float(seconds)))
     print(json.dumps(asdict(found)))  # noqa: T201 - what it is for
 

@@ -65,7 +65,7 @@ def _formatted(text: str) -> str:
 def _ruff(*arguments: str, text: str) -> str:
     place = f"--stdin-filename={PACKAGE / '_.py'}"
     command = [sys.executable, "-m", "ruff", *arguments, "--quiet", place, "-"]
-    return subprocess.run(command, input=text, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    return subprocess.run(command, input=text, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603
 
 
 if __name__ == "__main__":

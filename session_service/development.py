@@ -188,7 +188,7 @@ def _credentials(directory: Path) -> Credentials:
 def _read_env(path: Path) -> dict[str, str]:
     """The values in a file of ours; none if it was edited into something else."""
     with contextlib.suppress(ValueError):
-        pairs = (line.partition("=") for line in shlex.split(path.read_text()))
+        pairs = (line.partition("=") for line in shlex.split(path.read_text(encoding="utf-8")))
         return {name: value for name, _, value in pairs}
     return {}
 

@@ -27,7 +27,7 @@ from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
 from session_service.engines.native import availability
-from session_service.listen_address import free_address
+from session_service.listen_address import free_address, listening
 from session_service.observability.exposition import (
     MetricsServer,
     forget_worker,
@@ -186,9 +186,10 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         return
     address = config.metrics.listen
     try:
-        endpoint = MetricsServer(registry, address.host, address.port)
+        sockets, _ = listening(str(address), share_port=False)
     except OSError as error:
-        raise OSError(f"metrics.listen: cannot listen on {address}: {error.strerror}") from error
+        raise OSError(f"metrics.listen: {error}") from error
+    endpoint = MetricsServer(registry, sockets)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ use crate::server::{self, Shared};
 use crate::settings::{Rpc, Settings};
 use crate::tls;
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -91,15 +92,22 @@ impl Call {
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         let head = &self.0.head;
-        if let (Some(authority), false) = (head.uri.authority(), head.headers.contains_key("host")) {
+        let authority = head.uri.authority();
+        if let Some(authority) = authority {
             list.append((PyBytes::new(py, b"host"), PyBytes::new(py, authority.as_str().as_bytes())))?;
         }
         for (name, value) in &head.headers {
+            if authority.is_some() && name == HOST {
+                continue;
+            }
             list.append((PyBytes::new(py, name.as_str().as_bytes()), PyBytes::new(py, value.as_bytes())))?;
         }
         Ok(list)
     }
     fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
+        if let (Some(authority), "host") = (self.0.head.uri.authority(), name) {
+            return PyList::new(py, [PyBytes::new(py, authority.as_str().as_bytes())]);
+        }
         PyList::new(
             py,
             self.0.head.headers.get_all(name).iter().map(|value| PyBytes::new(py, value.as_bytes())),
@@ -225,6 +233,7 @@ impl Engine {
         for item in self.shared.handover.take() {
             match item {
                 Item::Call(call) => {
+                    self.shared.counts.untaken.fetch_sub(1, Ordering::Relaxed);
                     let arrived = python_now - now.saturating_duration_since(call.arrived).as_secs_f64();
                     calls.append(Call(call, arrived))?;
                 }

@@ -2,9 +2,9 @@
 
 use crate::fault::Fault;
 use crate::handover::Handover;
+use crate::http2::Respond;
 use crate::settings::{Form, Settings};
 use bytes::Bytes;
-use h2::server::SendResponse;
 use http::Response;
 use http::request::Parts;
 use slab::Slab;
@@ -91,7 +91,7 @@ pub enum Order {
 
 /// Where an answer goes.
 pub enum Way {
-    H2(SendResponse<Bytes>),
+    H2(Respond),
     H1(oneshot::Sender<Response<crate::http1::Body>>),
     Task(UnboundedSender<StreamOrder>),
 }
@@ -112,6 +112,8 @@ pub struct Open {
 pub struct Counts {
     pub connections: AtomicU64,
     pub calls: AtomicU64,
+    /// Handed over and not taken yet, whether open or cancelled.
+    pub untaken: AtomicU64,
     pub accepted: AtomicU64,
     pub refused_connections: AtomicU64,
     pub refused_calls: AtomicU64,
@@ -125,11 +127,21 @@ pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What connections are told when the engine is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Draining {
+    No,
+    /// To end as connections of age do, so that no request is lost.
+    Softly,
+    /// To end as soon as they are idle.
+    AtOnce,
+}
+
 /// Everything that the tasks of the network's thread share.
 pub struct Net {
     pub settings: Settings,
     pub counts: Arc<Counts>,
-    pub draining: Cell<bool>,
+    pub draining: Cell<Draining>,
     pub drain: Notify,
     open: RefCell<Slab<Open>>,
     generation: Cell<u32>,
@@ -144,7 +156,7 @@ impl Net {
         Net {
             settings,
             counts,
-            draining: Cell::new(false),
+            draining: Cell::new(Draining::No),
             drain: Notify::new(),
             open: RefCell::new(Slab::with_capacity(256)),
             generation: Cell::new(0),
@@ -158,7 +170,8 @@ impl Net {
     /// Enter a request into the books; `Err` gives the way back where there is no room.
     pub fn enter(&self, form: Form, way: Way, deadline: Option<Instant>) -> Result<u64, Way> {
         let mut open = self.open.borrow_mut();
-        if open.len() >= self.settings.open_calls {
+        let untaken = self.counts.untaken.load(Ordering::Relaxed) as usize;
+        if open.len().max(untaken) >= self.settings.open_calls {
             count(&self.counts.refused_calls);
             return Err(way);
         }
@@ -191,6 +204,10 @@ impl Net {
         if entry.generation != (id >> 32) as u32 || matches!(entry.way, Way::Task(_)) {
             return None;
         }
+        if matches!(entry.form, Form::Http { .. }) {
+            // It had a time to be answered in, and that has begun.
+            entry.deadline = None;
+        }
         Some((std::mem::replace(&mut entry.way, Way::Task(sender)), entry.form))
     }
 
@@ -215,6 +232,7 @@ impl Net {
             }
         }
         count(&self.counts.accepted);
+        count(&self.counts.untaken);
         self.publish(Item::Call(Box::new(call)));
     }
 
@@ -236,6 +254,11 @@ impl Net {
             self.gather.notified().await;
             self.handover.publish(&mut self.waiting.borrow_mut());
         }
+    }
+
+    pub fn drain(&self, how: Draining) {
+        self.draining.set(how);
+        self.drain.notify_waiters();
     }
 
     pub fn is_idle(&self) -> bool {
@@ -269,7 +292,7 @@ impl Way {
     /// Whether nobody waits for the answer any more. The task of a stream looks after that itself.
     fn left(&mut self, cx: &mut Context) -> bool {
         match self {
-            Way::H2(respond) => respond.poll_reset(cx).is_ready(),
+            Way::H2(respond) => respond.stream.poll_reset(cx).is_ready(),
             Way::H1(sender) => sender.is_closed(),
             Way::Task(_) => false,
         }

@@ -1,28 +1,30 @@
 //! One connection of HTTP/1.
 
 use crate::body::{Incoming, Whole};
-use crate::calls::{Kind, Net, NewCall, Peer, Way, count};
+use crate::calls::{Draining, Kind, Net, NewCall, Peer, Way, count};
+use crate::fault::{Fault, FaultKind};
 use crate::http2::read_rest;
 use crate::reply;
 use crate::settings::{self, Form, Route};
 use crate::socket::{Activity, Watched};
 use crate::stream;
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
@@ -33,30 +35,42 @@ const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nconte
 pub struct Body {
     whole: Option<Bytes>,
     pieces: Option<mpsc::Receiver<Bytes>>,
+    /// Whether the pieces that came are the whole body; else it is cut off, and the connection with it.
+    complete: Rc<Cell<bool>>,
     /// Set while the response is on its way; cleared when its body has been taken.
     busy: Option<Busy>,
 }
 
 impl Body {
     pub fn whole(bytes: Bytes) -> Self {
-        Body { whole: (!bytes.is_empty()).then_some(bytes), pieces: None, busy: None }
+        Body {
+            whole: (!bytes.is_empty()).then_some(bytes),
+            pieces: None,
+            complete: Rc::default(),
+            busy: None,
+        }
     }
 
-    pub fn pieces(pieces: mpsc::Receiver<Bytes>) -> Self {
-        Body { whole: None, pieces: Some(pieces), busy: None }
+    pub fn pieces(pieces: mpsc::Receiver<Bytes>, complete: Rc<Cell<bool>>) -> Self {
+        Body { whole: None, pieces: Some(pieces), complete, busy: None }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = match &mut self.pieces {
-            Some(pieces) => std::task::ready!(pieces.poll_recv(cx)),
+            Some(pieces) => match std::task::ready!(pieces.poll_recv(cx)) {
+                None if !self.complete.get() => {
+                    return Poll::Ready(Some(Err(io::ErrorKind::Interrupted.into())));
+                }
+                next => next,
+            },
             None => self.whole.take(),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
@@ -88,7 +102,9 @@ impl Drop for Busy {
 struct State {
     activity: Rc<Activity>,
     busy: Cell<bool>,
-    /// Whether the next response is the connection's last.
+    /// When the next response is the connection's last.
+    of_age: Cell<Instant>,
+    /// Whether it is so for what the request was.
     last: Cell<bool>,
 }
 
@@ -97,8 +113,12 @@ pub async fn serve<I>(net: Rc<Net>, socket: Watched<I>, peer: Arc<Peer>)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let state =
-        Rc::new(State { activity: socket.activity.clone(), busy: Cell::new(false), last: Cell::new(false) });
+    let state = Rc::new(State {
+        activity: socket.activity.clone(),
+        busy: Cell::new(false),
+        of_age: Cell::new(Instant::now() + net.settings.some_age()),
+        last: Cell::new(false),
+    });
     let service = service_fn(|request| respond(net.clone(), state.clone(), peer.clone(), request));
     let most = net.settings.metadata_bytes + settings::HEADER_ROOM;
     let mut connection = http1::Builder::new()
@@ -107,81 +127,96 @@ where
         .max_headers(settings::MOST_FIELDS)
         .max_buf_size(most.max(settings::STREAM_WINDOW as usize))
         .serve_connection(TokioIo::new(socket), service);
-    let began = Instant::now();
     let mut sleep = pin!(sleep_until(TokioInstant::now()));
     let mut drain = pin!(net.drain.notified());
-    let mut draining = false;
-    let late = poll_fn(|cx| {
-        if !draining && (net.draining.get() || drain.as_mut().poll(cx).is_ready()) {
-            draining = true;
-            Pin::new(&mut connection).graceful_shutdown();
+    let mut draining = Draining::No;
+    let end = poll_fn(|cx| {
+        while drain.as_mut().poll(cx).is_ready() {
+            drain.set(net.drain.notified());
+        }
+        if draining != net.draining.get() {
+            draining = net.draining.get();
+            state.of_age.set(state.of_age.get().min(Instant::now()));
+            sleep.as_mut().reset(TokioInstant::now());
+            if draining == Draining::AtOnce {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         while sleep.as_mut().poll(cx).is_ready() {
-            match due(&net, &state, began, Instant::now()) {
+            match due(&net, &state, Instant::now()) {
                 Due::Later(next) => sleep.as_mut().reset(next.into()),
                 Due::Idle => {
                     Pin::new(&mut connection).graceful_shutdown();
-                    sleep.as_mut().reset((Instant::now() + settings::LONGEST_TICK).into());
+                    sleep.as_mut().reset((Instant::now() + net.settings.longest_tick()).into());
                 }
-                Due::Late => return Poll::Ready(true),
-                Due::Stalled => return Poll::Ready(false),
+                Due::Ended(end) => return Poll::Ready(end),
             }
         }
-        Pin::new(&mut connection).poll(cx).map(|_| false)
+        Pin::new(&mut connection).poll(cx).map(End::Itself)
     })
     .await;
-    if late {
-        count(&net.counts.timed_out);
-        let mut socket = connection.into_parts().io.into_inner();
-        let _ = timeout(settings::FLUSH, socket.write_all(LATE)).await;
-        let _ = timeout(settings::FLUSH, socket.shutdown()).await;
+    let mut socket = connection.into_parts().io.into_inner();
+    match end {
+        End::Over => return count(&net.counts.timed_out),
+        End::Late => {
+            count(&net.counts.timed_out);
+            let _ = timeout(settings::FLUSH, socket.write_all(LATE)).await;
+        }
+        End::Itself(Err(error)) if error.is_parse() => count(&net.counts.malformed),
+        End::Itself(_) => {}
     }
+    let _ = timeout(settings::FLUSH, linger(socket)).await;
+}
+
+/// Tell the client that nothing more comes, and wait for it to say the same.
+async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut socket: Watched<I>) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut unread = [0; 4096];
+    while socket.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 enum Due {
     Later(Instant),
-    /// It has been idle for its time, or is of age and idle: to be closed.
+    /// It has been idle for its time: to be closed.
     Idle,
+    Ended(End),
+}
+
+/// Why a connection has ended.
+enum End {
+    Itself(hyper::Result<()>),
     /// The header fields of a request have not arrived in time.
     Late,
-    /// The client takes nothing.
-    Stalled,
+    /// The client takes nothing, or a call has outlived its connection's age and grace.
+    Over,
 }
 
 /// What a connection's time says.
 ///
 /// One that comes of age is not closed while it is idle: a request may be on its way, and would be lost. Its
 /// next response says `connection: close`; if none comes for its grace, it is closed as an idle one is.
-fn due(net: &Net, state: &State, began: Instant, now: Instant) -> Due {
+fn due(net: &Net, state: &State, now: Instant) -> Due {
     let (settings, activity) = (&net.settings, &state.activity);
-    if activity.blocked_since.get().is_some_and(|since| now >= since + settings::STALLED) {
-        return Due::Stalled;
-    }
-    let of_age = began + settings.age;
-    if now >= of_age {
-        state.last.set(true);
-    }
-    let mut next = now + settings::LONGEST_TICK;
-    if now < of_age {
-        next = next.min(of_age);
-    }
-    if state.busy.get() {
-        // Looked at soon, since what comes after the response has a time-out of its own.
-        return Due::Later(next.min(now + settings.handshake));
+    let last = state.of_age.get() + settings.age_grace;
+    let stalled = activity.blocked_since.get().map(|since| since + settings.ping_timeout);
+    if stalled.is_some_and(|stalled| now >= stalled) || (state.busy.get() && now >= last) {
+        return Due::Ended(End::Over);
     }
     let ends = match activity.unparsed_since.get() {
-        Some(since) if now >= since + settings.handshake => return Due::Late,
-        Some(since) => since + settings.handshake,
-        None => {
-            let quiet = activity.last_active.get() + settings.idle;
-            let aged = of_age.max(activity.last_active.get()) + settings.age_grace;
-            quiet.min(aged)
-        }
+        // Looked at soon, since what comes after the response has a time-out of its own.
+        _ if state.busy.get() => last.min(now + settings.handshake),
+        Some(since) if now < since + settings.handshake => since + settings.handshake,
+        // What comes late may come into the middle of an answer that is not read.
+        Some(_) if stalled.is_some() => return Due::Ended(End::Over),
+        Some(_) => return Due::Ended(End::Late),
+        None => last.min(activity.last_active.get() + settings.idle),
     };
     if now >= ends {
         return Due::Idle;
     }
-    Due::Later(next.min(ends).min(now + settings.handshake))
+    let soon = now + settings.longest_tick().min(settings.handshake);
+    Due::Later(ends.min(soon))
 }
 
 async fn respond(
@@ -194,10 +229,13 @@ async fn respond(
     state.activity.unparsed_since.set(None);
     let busy = Busy(state.clone());
     let (sender, answered) = oneshot::channel();
+    // hyper passes over `content-length` beside `transfer-encoding`. Whoever stands in front may have read it
+    // instead, and what it takes for the next request must not be read as one here (RFC 9112, 6.1).
+    state.last.set(request.headers().contains_key(TRANSFER_ENCODING));
     begin(&net, request, sender, &peer);
     // Dropped without an answer: the call was aborted.
     let mut response = answered.await.map_err(std::io::Error::other)?;
-    if state.last.get() {
+    if state.last.get() || Instant::now() >= state.of_age.get() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.body_mut().busy = Some(busy);
@@ -214,6 +252,8 @@ fn begin(
     let now = Instant::now();
     let (head, body) = request.into_parts();
     let Route { form, method, streams, limit, deadline, fault } = net.settings.route(&head, false, now);
+    let fault = fault.or_else(|| wrong_host(&head));
+    let streams = streams && fault.is_none();
     let way = Way::H1(sender);
     if streams {
         let call = stream::Opening { form, method, limit, deadline, head, peer: peer.clone(), arrived: now };
@@ -236,4 +276,11 @@ fn begin(
         return net.hand_over(call);
     }
     spawn_local(read_rest(net.clone(), call, Incoming::H1(body), whole));
+}
+
+/// RFC 9112, 3.2: one, and none at all only before HTTP/1.1.
+fn wrong_host(head: &Parts) -> Option<Fault> {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    let wrong = hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11);
+    wrong.then(|| Fault::new(FaultKind::MalformedMetadata, "a request has one host"))
 }

@@ -1,7 +1,7 @@
 //! One connection of HTTP/2.
 
 use crate::body::{self, Incoming, Whole};
-use crate::calls::{Kind, Net, NewCall, Peer, Way, count};
+use crate::calls::{Draining, Kind, Net, NewCall, Peer, Way, count};
 use crate::fault::{Fault, FaultKind};
 use crate::floods::FrameMeter;
 use crate::reply;
@@ -10,19 +10,26 @@ use crate::socket::{Activity, Watched};
 use crate::stream;
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-type Respond = SendResponse<Bytes>;
+/// Where an answer goes.
+pub struct Respond {
+    pub stream: SendResponse<Bytes>,
+    pub activity: Rc<Activity>,
+    /// How long the client may take nothing of it.
+    pub allowed: Duration,
+}
 
 /// Serve a connection until it ends.
 pub async fn serve<I>(net: Rc<Net>, mut socket: Watched<I>, peer: Arc<Peer>)
@@ -46,14 +53,12 @@ where
     };
     let mut clock = Clock::new(&net, connection.ping_pong(), activity.clone());
     let mut drain = pin!(net.drain.notified());
-    let mut draining = false;
-    let mut calls: Vec<(Request<RecvStream>, Respond)> = Vec::new();
-    let mut accepted = 0;
+    let mut calls: Vec<(Request<RecvStream>, SendResponse<Bytes>)> = Vec::new();
+    let mut books = Books { activity: activity.clone(), accepted: 0, malformed: 0 };
     loop {
         // All that is there, before any is answered: what is answered then leaves in one write.
         let open = poll_fn(|cx| {
-            if !draining && (net.draining.get() || drain.as_mut().poll(cx).is_ready()) {
-                draining = true;
+            if net.draining.get() != Draining::No || drain.as_mut().poll(cx).is_ready() {
                 clock.end_softly(&mut connection);
             }
             if !clock.tick(cx, &mut connection) {
@@ -62,16 +67,26 @@ where
             loop {
                 match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok(call))) => calls.push(call),
-                    Poll::Ready(_) => return Poll::Ready(false),
-                    Poll::Pending if calls.is_empty() => return Poll::Pending,
+                    Poll::Ready(end) => {
+                        let reason = end.and_then(Result::err).filter(h2::Error::is_library);
+                        if reason.and_then(|error| error.reason()) == Some(Reason::ENHANCE_YOUR_CALM) {
+                            activity.flooded.set(true);
+                        }
+                        return Poll::Ready(false);
+                    }
+                    Poll::Pending if calls.is_empty() => {
+                        books.count(&net, false);
+                        return Poll::Pending;
+                    }
                     Poll::Pending => return Poll::Ready(true),
                 }
             }
         })
         .await;
-        accepted += calls.len() as u64;
+        books.accepted += calls.len() as u64;
         let now = Instant::now();
-        for (request, respond) in calls.drain(..) {
+        for (request, stream) in calls.drain(..) {
+            let respond = Respond { stream, activity: activity.clone(), allowed: settings.ping_timeout };
             begin(&net, request, respond, &peer, now);
         }
         if !open {
@@ -81,9 +96,28 @@ where
     if activity.flooded.get() {
         count(&net.counts.floods);
     }
-    // What h2 has reset by itself never came this far.
-    let malformed = activity.requests.get().saturating_sub(accepted);
-    net.counts.malformed.fetch_add(malformed, std::sync::atomic::Ordering::Relaxed);
+    books.count(&net, true);
+}
+
+/// Requests that h2 has refused or reset by itself: those that were seen and not accepted.
+struct Books {
+    activity: Rc<Activity>,
+    accepted: u64,
+    malformed: u64,
+}
+
+impl Books {
+    /// Count those that have not been counted; before the connection's end, one may still be coming.
+    fn count(&mut self, net: &Net, ended: bool) {
+        if self.activity.blocked_since.get().is_some() && !ended {
+            return;
+        }
+        let coming = u64::from(!ended);
+        let malformed = self.activity.requests.get().saturating_sub(self.accepted + coming);
+        let more = malformed.saturating_sub(self.malformed);
+        self.malformed += more;
+        net.counts.malformed.fetch_add(more, Ordering::Relaxed);
+    }
 }
 
 /// Enter a request into the books, and hand it over as soon as it is there.
@@ -164,7 +198,10 @@ struct Clock {
     activity: Rc<Activity>,
     sleep: Pin<Box<Sleep>>,
     pings: Option<PingPong>,
-    began: Instant,
+    /// When it is told to end.
+    of_age: Instant,
+    /// Requests that had begun when the clock was last looked at.
+    requests: u64,
     idle_since: Option<Instant>,
     ending: Option<Instant>,
     pinged: Option<Instant>,
@@ -173,15 +210,16 @@ struct Clock {
 impl Clock {
     fn new(net: &Rc<Net>, pings: Option<PingPong>, activity: Rc<Activity>) -> Self {
         let now = Instant::now();
-        let first =
-            now + settings::LONGEST_TICK.min(net.settings.age).min(net.settings.idle).min(net.settings.ping);
+        let age = net.settings.some_age();
+        let first = now + net.settings.longest_tick().min(age).min(net.settings.idle).min(net.settings.ping);
         Clock {
             net: net.clone(),
             activity,
             sleep: Box::pin(sleep_until(first.into())),
             pings,
-            began: now,
-            idle_since: None,
+            of_age: now + age,
+            requests: 0,
+            idle_since: Some(now),
             ending: None,
             pinged: None,
         }
@@ -195,6 +233,7 @@ impl Clock {
     {
         if self.ending.is_none() {
             self.ending = Some(Instant::now());
+            self.sleep.as_mut().reset((Instant::now() + self.net.settings.age_grace).into());
             connection.graceful_shutdown();
         }
     }
@@ -231,19 +270,22 @@ impl Clock {
     {
         let settings = &self.net.settings;
         let overdue = |since: Option<Instant>, span| since.is_some_and(|since| now >= since + span);
-        if overdue(self.activity.blocked_since.get(), settings::STALLED)
+        if overdue(self.activity.blocked_since.get(), settings.ping_timeout)
             || overdue(self.pinged, settings.ping_timeout)
             || overdue(self.ending, settings.age_grace)
         {
             count(&self.net.counts.timed_out);
             return false;
         }
+        let requests = self.activity.requests.get();
         if connection.has_streams() {
             self.idle_since = None;
-        } else if self.idle_since.is_none() {
-            self.idle_since = Some(self.activity.last_active.get());
+        } else if self.idle_since.is_none() || self.requests != requests {
+            // It may have been so for one tick longer.
+            self.idle_since = Some(now);
         }
-        if now >= self.began + settings.age || overdue(self.idle_since, settings.idle) {
+        self.requests = requests;
+        if now >= self.of_age || overdue(self.idle_since, settings.idle) {
             self.end_softly(connection);
         }
         let quiet = now >= self.activity.last_active.get() + self.net.settings.ping;
@@ -258,13 +300,14 @@ impl Clock {
     fn next(&self, now: Instant) -> Instant {
         let settings = &self.net.settings;
         let times = [
-            Some(self.began + settings.age).filter(|_| self.ending.is_none()),
+            Some(self.of_age).filter(|_| self.ending.is_none()),
             self.ending.map(|since| since + settings.age_grace),
             self.idle_since.map(|since| since + settings.idle).filter(|_| self.ending.is_none()),
             self.pinged.map(|since| since + settings.ping_timeout),
             Some(self.activity.last_active.get() + settings.ping).filter(|_| self.pinged.is_none()),
         ];
         let soonest = times.into_iter().flatten().filter(|time| *time > now).min();
-        soonest.unwrap_or(now + settings::LONGEST_TICK).min(now + settings::LONGEST_TICK)
+        let tick = now + settings.longest_tick().min(settings.idle);
+        soonest.unwrap_or(tick).min(tick)
     }
 }

@@ -2,12 +2,16 @@
 
 use crate::calls::{Finish, Net, Open, Way};
 use crate::http1::Body;
+use crate::http2::Respond;
 use crate::metadata::percent_encoded;
-use crate::settings::Form;
+use crate::settings::{self, Form};
+use crate::stream;
 use crate::web::{self, Web};
 use bytes::{Bytes, BytesMut};
+use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::task::spawn_local;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const WEB: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
@@ -63,18 +67,58 @@ pub fn trailers(finish: &mut Finish) -> HeaderMap {
 pub fn answer(open: Open, framed: Bytes) {
     let Open { form, way, .. } = open;
     match (form, way) {
-        (Form::Grpc, Way::H2(mut respond)) => {
-            let head = form.head(Response::new(()));
-            let Ok(mut stream) = respond.send_response(head, false) else { return };
-            let _ = stream.send_data(framed, false);
+        (Form::Grpc, Way::H2(respond)) => {
             let mut trailers = HeaderMap::with_capacity(1);
             trailers.insert(STATUS, ZERO);
-            let _ = stream.send_trailers(trailers);
+            respond.send(form.head(Response::new(())), framed, Some(trailers));
         }
         (form, way) => {
             let finish = Finish::ok(Some(framed));
             end(form, way, finish);
         }
+    }
+}
+
+impl Respond {
+    /// Send a whole response. What the client's window has no room for waits in a task, for some time.
+    fn send(mut self, head: Response<()>, body: Bytes, trailers: Option<HeaderMap>) {
+        let bare = body.is_empty() && trailers.is_none();
+        let Ok(mut stream) = self.stream.send_response(head, bare) else { return };
+        if bare {
+            return;
+        }
+        if body.len() > settings::SMALL_ANSWER {
+            stream.reserve_capacity(body.len());
+            if stream.capacity() < body.len() {
+                spawn_local(self.send_slowly(stream, body, trailers));
+                return;
+            }
+        }
+        end_stream(stream, body, trailers);
+    }
+
+    async fn send_slowly(self, mut stream: SendStream<Bytes>, mut body: Bytes, trailers: Option<HeaderMap>) {
+        let (unsent, size) = (&self.activity.unsent, body.len());
+        if unsent.get() + size > settings::UNSENT {
+            return stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+        }
+        unsent.set(unsent.get() + size);
+        if stream::write_h2(&mut stream, &mut body, Some(self.allowed)).await {
+            end_stream(stream, body, trailers);
+        } else {
+            stream.send_reset(Reason::CANCEL);
+        }
+        unsent.set(unsent.get() - size);
+    }
+}
+
+fn end_stream(mut stream: SendStream<Bytes>, body: Bytes, trailers: Option<HeaderMap>) {
+    match trailers {
+        Some(trailers) => {
+            let _ = stream.send_data(body, false);
+            let _ = stream.send_trailers(trailers);
+        }
+        None => drop(stream.send_data(body, true)),
     }
 }
 
@@ -109,12 +153,10 @@ fn end_in_trailers(way: Way, mut head: Response<()>, mut finish: Finish) {
         // Without a message the status goes with the header fields ("trailers only").
         let fields = trailers(&mut finish);
         head.headers_mut().extend(fields);
-        let _ = respond.send_response(head, true);
+        let _ = respond.stream.send_response(head, true);
         return;
     };
-    let Ok(mut stream) = respond.send_response(head, false) else { return };
-    let _ = stream.send_data(message, false);
-    let _ = stream.send_trailers(trailers(&mut finish));
+    respond.send(head, message, Some(trailers(&mut finish)));
 }
 
 /// The last bytes of a gRPC-Web response: its message, if it has one, and its trailers.
@@ -137,12 +179,7 @@ pub fn whole(way: Way, mut head: Response<()>, body: Bytes, only_head: bool) {
     }
     let body = if only_head { Bytes::new() } else { body };
     match way {
-        Way::H2(mut respond) => {
-            let Ok(mut stream) = respond.send_response(head, body.is_empty()) else { return };
-            if !body.is_empty() {
-                let _ = stream.send_data(body, true);
-            }
-        }
+        Way::H2(respond) => respond.send(head, body, None),
         Way::H1(sender) => {
             let _ = sender.send(head.map(|()| Body::whole(body)));
         }

@@ -1,6 +1,6 @@
 //! The network's thread: accepts connections, carries out orders, ends what is overdue.
 
-use crate::calls::{Counts, Item, Net, Order, Peer, StreamOrder, Way, count};
+use crate::calls::{Counts, Draining, Item, Net, Order, Peer, StreamOrder, Way, count};
 use crate::handover::Handover;
 use crate::settings::{self, Form, Settings};
 use crate::{http1, http2, reply, socket, stream, tls};
@@ -104,18 +104,13 @@ async fn obey(net: &Rc<Net>, shared: &Arc<Shared>) {
                     Ok(listener) => {
                         listeners.push(spawn_local(accept(net.clone(), shared.clone(), listener)))
                     }
-                    Err(error) => panic!("cannot accept on a socket that listens: {error}"),
+                    Err(error) => panic!("cannot listen: {error}"),
                 },
                 Order::StopListening => {
                     listeners.drain(..).for_each(|listener| listener.abort());
-                    net.draining.set(true);
-                    net.drain.notify_waiters();
+                    net.drain(Draining::Softly);
                 }
-                Order::ShutDown => {
-                    net.draining.set(true);
-                    net.drain.notify_waiters();
-                    return;
-                }
+                Order::ShutDown => return net.drain(Draining::AtOnce),
             }
         }
     }
@@ -131,7 +126,7 @@ fn to_stream(net: &Rc<Net>, id: u64, order: StreamOrder) {
     } else if let Some(open) = net.leave(id) {
         match open.way {
             Way::Task(task) => drop(task.send(order)),
-            Way::H2(mut respond) => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+            Way::H2(mut respond) => respond.stream.send_reset(h2::Reason::INTERNAL_ERROR),
             // Dropped without an answer, the connection ends.
             Way::H1(_) => {}
         }
@@ -183,7 +178,13 @@ async fn accept(net: Rc<Net>, shared: Arc<Shared>, listener: Listener) {
                 Err(error) => Err(error),
             },
         };
-        if accepted.is_err() {
+        if let Err(error) = accepted {
+            // Errors of one connection, and a lack of descriptors or memory, pass.
+            let lasting = [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP];
+            assert!(
+                !error.raw_os_error().is_some_and(|code| lasting.contains(&code)),
+                "cannot accept: {error}"
+            );
             sleep(settings::ACCEPT_PAUSE).await;
         }
     }

@@ -6,15 +6,20 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 /// How often open calls are looked at: whether their deadline has passed or their client has left.
 pub const BEAT: Duration = Duration::from_millis(5);
-/// A connection whose client takes nothing for so long is ended.
-pub const STALLED: Duration = Duration::from_secs(30);
 /// A connection's own timers fire at least this often, so that a stall is seen.
 pub const LONGEST_TICK: Duration = Duration::from_secs(15);
-/// How long `shut_down` waits for answers that have been given to reach the sockets.
+/// Answers of so many bytes are given to h2 whether or not the client's window has room: streams are limited.
+pub const SMALL_ANSWER: usize = 4 << 10;
+/// Bytes of larger answers that may wait for the windows of one connection; what is beyond is reset.
+pub const UNSENT: usize = 16 << 20;
+/// How long `shut_down` waits for answers that have been given to reach the sockets, and a connection of HTTP/1
+/// that has ended for its client to end it too: one that is closed with bytes unread is reset, and its last answer
+/// may be lost with it.
 pub const FLUSH: Duration = Duration::from_millis(500);
 /// After a failed accept (no descriptors left, say) the next one waits.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -81,6 +86,17 @@ pub struct Route {
 }
 
 impl Settings {
+    /// The age of one connection: a tenth more or less, so that clients that came at once do not come again so.
+    pub fn some_age(&self) -> Duration {
+        let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+        self.age.mul_f64(0.9 + 0.2 * random)
+    }
+
+    /// How long a connection's timers may sleep: a client that takes nothing has to be seen in time.
+    pub fn longest_tick(&self) -> Duration {
+        LONGEST_TICK.min(self.ping_timeout)
+    }
+
     /// Find what a request is for; `http2`: gRPC itself needs HTTP/2 for its trailers.
     pub fn route(&self, head: &Parts, http2: bool, now: Instant) -> Route {
         let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
@@ -100,6 +116,10 @@ impl Settings {
         if metadata::metadata_size(&head.headers) > self.metadata_bytes {
             let text = format!("the metadata has more than {} bytes", self.metadata_bytes);
             route.fault = Some(Fault { kind: FaultKind::MetadataTooLarge, text });
+        }
+        if head.method == Method::CONNECT {
+            let text = "nothing is tunnelled here";
+            route.fault = Some(Fault::new(FaultKind::MalformedRequest, text));
         }
         route.streams &= route.fault.is_none();
         route

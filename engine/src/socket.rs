@@ -22,6 +22,8 @@ pub struct Activity {
     /// Requests that have begun (HTTP/2).
     pub requests: Cell<u64>,
     pub flooded: Cell<bool>,
+    /// Bytes of answers that wait for the client's window (HTTP/2).
+    pub unsent: Cell<usize>,
 }
 
 pub struct Watched<I> {
@@ -62,6 +64,7 @@ impl<I> Watched<I> {
             unparsed_since: Cell::new(Some(now)),
             requests: Cell::new(0),
             flooded: Cell::new(false),
+            unsent: Cell::new(0),
         });
         Watched { inner, ahead, activity, meter: None, preface_left: PREFACE.len() }
     }
@@ -112,14 +115,15 @@ impl<I: AsyncWrite + Unpin> Watched<I> {
         if let (Some(meter), Poll::Ready(Ok(size))) = (&mut self.meter, &polled) {
             meter.wrote(*size);
         }
+        self.got_on(polled)
+    }
+
+    fn got_on<T>(&self, polled: Poll<T>) -> Poll<T> {
+        let blocked = &self.activity.blocked_since;
         match polled {
-            Poll::Pending if self.activity.blocked_since.get().is_none() => {
-                self.activity.blocked_since.set(Some(Instant::now()));
-            }
-            Poll::Ready(_) if self.activity.blocked_since.get().is_some() => {
-                self.activity.blocked_since.set(None)
-            }
-            _ => {}
+            Poll::Pending if blocked.get().is_none() => blocked.set(Some(Instant::now())),
+            Poll::Ready(_) => blocked.set(None),
+            Poll::Pending => {}
         }
         polled
     }
@@ -145,10 +149,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.got_on(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.got_on(polled)
     }
 }

@@ -12,12 +12,14 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::request::Parts;
 use http::{HeaderMap, Response};
+use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 /// A streaming call whose header fields are there.
 pub struct Opening {
@@ -143,7 +145,8 @@ impl Requests {
 enum Out {
     NotBegun(Way),
     H2(SendStream<Bytes>),
-    H1(mpsc::Sender<Bytes>),
+    /// The flag says that what was sent is the whole body.
+    H1(mpsc::Sender<Bytes>, Rc<Cell<bool>>),
     Ended,
 }
 
@@ -155,14 +158,15 @@ impl Out {
     /// Begin the response.
     fn start(&mut self, head: Response<()>) {
         *self = match std::mem::replace(self, Out::Ended) {
-            Out::NotBegun(Way::H2(mut respond)) => match respond.send_response(head, false) {
+            Out::NotBegun(Way::H2(mut respond)) => match respond.stream.send_response(head, false) {
                 Ok(stream) => Out::H2(stream),
                 Err(_) => Out::Ended,
             },
             Out::NotBegun(Way::H1(sender)) => {
                 let (pieces, body) = mpsc::channel(1);
-                match sender.send(head.map(|()| Body::pieces(body))) {
-                    Ok(()) => Out::H1(pieces),
+                let whole = Rc::new(Cell::new(false));
+                match sender.send(head.map(|()| Body::pieces(body, whole.clone()))) {
+                    Ok(()) => Out::H1(pieces, whole),
                     Err(_) => Out::Ended,
                 }
             }
@@ -175,20 +179,9 @@ impl Out {
     /// What is sent is taken off the piece: dropped half-way, the rest of it is there to go on with.
     async fn write(&mut self, piece: &mut Bytes) -> bool {
         match self {
-            Out::H2(stream) => {
-                while !piece.is_empty() {
-                    stream.reserve_capacity(piece.len());
-                    let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
-                    let Some(Ok(room)) = room else { return false };
-                    let part = piece.split_to(room.min(piece.len()));
-                    if stream.send_data(part, false).is_err() {
-                        return false;
-                    }
-                }
-                true
-            }
-            Out::H1(pieces) if piece.is_empty() => !pieces.is_closed(),
-            Out::H1(pieces) => match pieces.reserve().await {
+            Out::H2(stream) => write_h2(stream, piece, None).await,
+            Out::H1(pieces, _) if piece.is_empty() => !pieces.is_closed(),
+            Out::H1(pieces, _) => match pieces.reserve().await {
                 Ok(room) => {
                     room.send(std::mem::take(piece));
                     true
@@ -203,24 +196,43 @@ impl Out {
     async fn left(&mut self) {
         match self {
             Out::NotBegun(Way::H2(respond)) => {
-                let _ = poll_fn(|cx| respond.poll_reset(cx)).await;
+                let _ = poll_fn(|cx| respond.stream.poll_reset(cx)).await;
             }
             Out::NotBegun(Way::H1(sender)) => sender.closed().await,
             Out::H2(stream) => {
                 let _ = poll_fn(|cx| stream.poll_reset(cx)).await;
             }
-            Out::H1(pieces) => pieces.closed().await,
+            Out::H1(pieces, _) => pieces.closed().await,
             Out::NotBegun(Way::Task(_)) | Out::Ended => {}
         }
     }
 
     fn reset(self, reason: Reason) {
         match self {
-            Out::NotBegun(Way::H2(mut respond)) => respond.send_reset(reason),
+            Out::NotBegun(Way::H2(mut respond)) => respond.stream.send_reset(reason),
             Out::H2(mut stream) => stream.send_reset(reason),
             _ => {}
         }
     }
+}
+
+/// Send a piece as the client's windows have room for it; `false` if nobody takes it any more.
+///
+/// `within`: how long the client may take nothing.
+pub async fn write_h2(stream: &mut SendStream<Bytes>, piece: &mut Bytes, within: Option<Duration>) -> bool {
+    while !piece.is_empty() {
+        stream.reserve_capacity(piece.len());
+        let room = poll_fn(|cx| stream.poll_capacity(cx));
+        let room = match within {
+            Some(within) => timeout(within, room).await.unwrap_or(None),
+            None => room.await,
+        };
+        let Some(Ok(room)) = room else { return false };
+        if room > 0 && stream.send_data(piece.split_to(room.min(piece.len())), false).is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 struct Task {
@@ -276,9 +288,12 @@ impl Task {
                 return false;
             }
             StreamOrder::Close => {
-                self.flush(writing.take()).await;
-                if let Out::H2(stream) = &mut self.out {
-                    let _ = stream.send_data(Bytes::new(), true);
+                if self.flush(writing.take()).await {
+                    match &mut self.out {
+                        Out::H2(stream) => drop(stream.send_data(Bytes::new(), true)),
+                        Out::H1(_, whole) => whole.set(true),
+                        Out::NotBegun(_) | Out::Ended => {}
+                    }
                 }
                 return false;
             }
@@ -287,7 +302,12 @@ impl Task {
                 return false;
             }
             StreamOrder::Overdue => {
-                self.finish(Finish::status(reply::DEADLINE_EXCEEDED, "Deadline Exceeded"), None).await;
+                if writing.is_some() {
+                    // Half a message may have been sent.
+                    std::mem::replace(&mut self.out, Out::Ended).reset(Reason::CANCEL);
+                } else {
+                    self.finish(Finish::status(reply::DEADLINE_EXCEEDED, "Deadline Exceeded"), None).await;
+                }
                 return false;
             }
         }
@@ -295,7 +315,9 @@ impl Task {
     }
 
     async fn finish(&mut self, mut finish: Finish, unsent: Option<Bytes>) {
-        self.flush(unsent).await;
+        if !self.flush(unsent).await {
+            return;
+        }
         match std::mem::replace(&mut self.out, Out::Ended) {
             Out::NotBegun(way) => reply::end(self.form, way, finish),
             Out::H2(mut stream) => match self.form {
@@ -307,23 +329,26 @@ impl Task {
                 }
                 Form::Http { .. } => stream.send_reset(Reason::INTERNAL_ERROR),
             },
-            Out::H1(pieces) => {
+            Out::H1(pieces, whole) => {
                 if let Form::Web(web) = self.form {
                     let last = pieces.send(reply::web_end(web, &mut finish));
-                    let _ = tokio::time::timeout(settings::STALLED, last).await;
+                    let sent = timeout(self.net.settings.ping_timeout, last).await;
+                    whole.set(matches!(sent, Ok(Ok(()))));
                 }
             }
             Out::Ended => {}
         }
     }
 
-    /// Send what was being sent, for as long as a client may be slow.
-    async fn flush(&mut self, unsent: Option<Bytes>) {
-        if let Some(mut piece) = unsent {
-            if tokio::time::timeout(settings::STALLED, self.out.write(&mut piece)).await.is_err() {
-                count(&self.net.counts.timed_out);
-            }
+    /// Send what was being sent, for as long as a client may be slow; `false`: it is reset.
+    async fn flush(&mut self, unsent: Option<Bytes>) -> bool {
+        let Some(mut piece) = unsent else { return true };
+        let written = timeout(self.net.settings.ping_timeout, self.out.write(&mut piece)).await;
+        if written != Ok(true) {
+            count(&self.net.counts.timed_out);
+            std::mem::replace(&mut self.out, Out::Ended).reset(Reason::CANCEL);
         }
+        written == Ok(true)
     }
 
     /// A piece of the response as this form puts it.

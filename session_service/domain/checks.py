@@ -296,6 +296,10 @@ class TokenCheck:
     def _all_due(self, outcomes: Sequence[Outcome]) -> list[int]:
         """The places of sessions whose activity is to be noted."""
         policy, now_ms = self._policy, self._now_ms()
+        active = [outcome.last_active_ms for outcome in outcomes if type(outcome) is Identity]
+        # All are between the first and the last, so that for most batches two of them will do.
+        if not active or not (touch_due(policy, now_ms, min(active)) or touch_due(policy, now_ms, max(active))):
+            return []
         return [
             place
             for place, outcome in enumerate(outcomes)

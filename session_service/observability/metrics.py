@@ -315,7 +315,7 @@ class Metrics:
         if self._certificate is None:
             self._certificate = Gauge(
                 "session_tls_certificate_expiry_seconds",
-                "When the certificate that is served ends, in seconds since 1970; the earliest of all workers.",
+                "When the certificate that is served ends, in seconds since 1970; earliest of all workers.",
                 registry=self._registry,
                 multiprocess_mode="livemin",
             )

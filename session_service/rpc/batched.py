@@ -72,7 +72,7 @@ class Batched:
 def verify_asked(request: pb.VerifyTokenRequest, values: Fields) -> Asked:
     """What a request of VerifyToken wants checked: its own token, else that of the metadata."""
     token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
-    return token, max_staleness_of(request), None
+    return token, max_staleness_of(request) if request.HasField("max_staleness") else 0.0, None
 
 
 class VerifyTokenMethod:
@@ -84,10 +84,7 @@ class VerifyTokenMethod:
 
     def __init__(self, limit: int) -> None:
         self.read = safe_deserializer(pb.VerifyTokenRequest.FromString, limit)
-
-    def asked(self, request: pb.VerifyTokenRequest, values: Fields) -> Asked:
-        """The token of the request, else that of the metadata."""
-        return verify_asked(request, values)
+        self.asked = verify_asked
 
     def answered(self, outcome: Outcome | None) -> bytes:
         """Whose token it is."""

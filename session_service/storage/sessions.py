@@ -16,6 +16,7 @@ Expiry is Redis's own (``PEXPIREAT`` on each key); expired-key events are not re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded, SessionLimitReached
@@ -59,13 +60,17 @@ def live_state(owner: bytes | None, fields: Sequence[bytes | None]) -> LiveState
     username, roles, active, expires = fields
     if active is None or expires is None:
         return None
+    # Written out, and roles looked up, because it is done at every check.
     return LiveState(
         None if owner is None else owner.decode(),
-        codec.text(username),
-        codec.decode_roles(roles),
+        username.decode() if username else "",
+        _roles(roles),
         int(active),
         int(expires),
     )
+
+
+_roles = lru_cache(maxsize=1_024)(codec.decode_roles)
 
 
 class RedisSessionReader:

@@ -190,7 +190,7 @@ def _count(service: ServiceUnderTest, method: str, reason: str) -> float:
 
 def _resident(process: ServiceProcess) -> int:
     """Bytes of memory that the serving process has."""
-    status = Path(f"/proc/{process.worker_pids[0]}/status").read_text()
+    status = Path(f"/proc/{process.worker_pids[0]}/status").read_text(encoding="utf-8")
     [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) * 1024
 

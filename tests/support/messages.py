@@ -63,6 +63,7 @@ def bodies(kind: Descriptor) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _json_values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    one: st.SearchStrategy[Any]
     if field.message_type is not None:
         one = st.dictionaries(_INNER_NAMES, ANY_JSON, max_size=2) | st.sampled_from(_INSTANTS)
     elif field.cpp_type in _RANGES:

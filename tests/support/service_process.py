@@ -209,7 +209,7 @@ class ServiceProcess:
             server.setdefault("http_listen", f"{LOOPBACK}:{free_port()}")
         self.address = server["listen"]
         self.http_address = server.get("http_listen") or self.address
-        self.config_file.write_text(yaml.safe_dump(sections))
+        self.config_file.write_text(yaml.safe_dump(sections), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str | Path]:
         mode = ["--dev"] if self._dev else []

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
-from session_service.engines.native.certificates import common_name
+from session_service.engines.native.certificates import ALTERNATIVE_NAME, COMMON_NAME, names
 from session_service.engines.native.surface import Call, Engine, Fault, Pairs
 from session_service.rpc.metadata import Field, Pair, fields_of, metadata_of
 from session_service.rpc.refusals import (
@@ -162,7 +162,11 @@ class NativeCall:
 
     def answer(self, message: bytes) -> None:
         """End a unary call with this message; without it where another status than OK was set."""
-        if self._initial or self._trailing or self._code or self._always or self._started:
+        if self._started:
+            if self._code in _GOOD:
+                self._engine.write(self._id, message)
+            self._end(None)
+        elif self._initial or self._trailing or self._code or self._always:
             self._end(message if self._code in _GOOD else None)
         else:
             self._engine.answer(((self._id, message),))
@@ -189,18 +193,18 @@ class NativeCall:
         """What is known of the connection's security: TLS or not, and the client's certificate."""
         if not self._call.secure:
             return {}
-        known = {"transport_security_type": [b"ssl"]}
         certificate = self._call.certificate()
-        name = common_name(certificate) if certificate else ""
-        return known | {"x509_common_name": [name.encode()]} if name else known
+        return {"transport_security_type": [b"ssl"], **(names(certificate) if certificate else {})}
 
     def peer_identity_key(self) -> str | None:
-        """Which entry of ``auth_context`` names the client."""
-        return "x509_common_name" if "x509_common_name" in self.auth_context() else None
+        """Which entry of ``auth_context`` names the client, as gRPC chooses it."""
+        known = self.auth_context()
+        return next((key for key in (ALTERNATIVE_NAME, COMMON_NAME) if key in known), None)
 
     def peer_identities(self) -> Sequence[bytes] | None:
         """The client's names by its certificate; ``None`` without one."""
-        return self.auth_context().get("x509_common_name")
+        key = self.peer_identity_key()
+        return None if key is None else self.auth_context()[key]
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """Set the status to end with."""

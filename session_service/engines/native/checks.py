@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -266,7 +265,10 @@ class CheckBatches:
     def _settle(self, batch: _Batch, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
         """Answer calls and count them."""
         answers: list[tuple[int, bytes]] = []
-        ended: Counter[tuple[Kind, str]] = Counter()
+        # What ended alike one after the other is counted together.
+        ended: list[tuple[Kind, str, int]] = []
+        alike: Kind | None = None
+        last, count = OK, 0
         gone = self._gone
         for (kind, call, known), outcome in zip(entries, outcomes, strict=True):
             if gone and call.id in gone:
@@ -275,11 +277,18 @@ class CheckBatches:
             else:
                 reason = kind.answer(call, known, outcome, answers)
             kind.room.leave()
-            ended[kind, reason] += 1
+            if kind is alike and reason == last:
+                count += 1
+            else:
+                if alike is not None:
+                    ended.append((alike, last, count))
+                alike, last, count = kind, reason, 1
+        if alike is not None:
+            ended.append((alike, last, count))
         if answers:
             self._engine.answer(answers)
         seconds = time.perf_counter() - batch.started
-        for (kind, reason), count in ended.items():
+        for kind, reason, count in ended:
             kind.count(reason, seconds, count)
         self.under_way -= len(entries)
         if not self.under_way:

@@ -39,6 +39,7 @@ _RANGES: Final = {
     FieldDescriptor.CPPTYPE_UINT64: (0, (1 << 64) - 1),
 }
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+_DURATION: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,9})?s")
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86_400
 _WHOLE_SECOND: Final = 1_000_000_000
@@ -120,13 +121,14 @@ def fill_well_known(message: Message, value: object) -> None:
         BadValueError: it is none.
     """
     known: Any = message
+    is_timestamp = message.DESCRIPTOR.full_name == TIMESTAMP
     try:
-        if type(value) is str:
+        if type(value) is str and (is_timestamp or _DURATION.fullmatch(value)):
             known.FromJsonString(value)
             return
     except (ValueError, OverflowError):
         pass
-    example = "2025-01-31T12:00:00Z" if message.DESCRIPTOR.full_name == TIMESTAMP else "1.5s"
+    example = "2025-01-31T12:00:00Z" if is_timestamp else "1.5s"
     raise BadValueError(f"must be a text such as {example}")
 
 

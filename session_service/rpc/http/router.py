@@ -40,7 +40,7 @@ class _Pattern(Generic[_T]):
     resource: Resource[_T]
 
     def values(self, segments: list[str]) -> tuple[str, ...] | None:
-        """The variables' values, as sent; ``None`` if this is another path."""
+        """The variables' values, as sent, empty ones too; ``None`` if this is another path."""
         last = segments[-1]
         if self.ending:
             if not last.endswith(self.ending):
@@ -48,7 +48,7 @@ class _Pattern(Generic[_T]):
             segments = [*segments[:-1], last.removesuffix(self.ending)]
         found = []
         for expected, segment in zip(self.segments, segments, strict=True):
-            if expected is None and segment:
+            if expected is None:
                 found.append(segment)
             elif expected != segment:
                 return None
@@ -95,7 +95,7 @@ class Router(Generic[_T]):
         for pattern in self._patterns.get(len(segments), ()):
             values = pattern.values(segments)
             if values is not None:
-                return pattern.resource, values
+                return (pattern.resource, values) if all(values) else None
         return None
 
 

@@ -44,35 +44,76 @@ async def test_one_turn_of_the_loop_is_one_write(redis_server: RedisServer, open
     link._transport.write.assert_called_once()
 
 
-async def test_a_busy_link_gathers_the_calls_of_a_while(
+async def test_what_comes_while_replies_are_awaited_leaves_together(
     redis_server: RedisServer, open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While holding back pays, calls of several turns of the loop leave in a single write."""
-    monkeypatch.setattr("session_service.storage.link.HOLD", 0.25)  # longer than any pause of the machine
+    """Calls of several turns of the loop leave in a single write, when the last reply is in."""
+    monkeypatch.setattr("session_service.storage.link.HOLD", 60.0)  # longer than any pause of the machine
     link = await open_link(redis_server.port)
     link._transport = Mock(wraps=link._transport)
-    link._gathering = Mock(holds=True)
-    calls = []
+    redis_server.pause()
+    first = link.send((("PING",),))
+    await asyncio.sleep(0)
+    link._transport.write.assert_called_once()
+    held = link.send((("ECHO", "held"),))
+    calls = [held]
     for i in range(5):
         calls.append(link.send((("ECHO", str(i)), ("PING",))))
         await asyncio.sleep(0)
-    link._transport.write.assert_not_called()
-    assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
     link._transport.write.assert_called_once()
-    assert link._gathering.left.call_args.args[0] == 5
+    redis_server.resume()
+    assert await first == [b"PONG"]
+    assert await asyncio.gather(*calls) == [[b"held"], *([str(i).encode(), b"PONG"] for i in range(5))]
+    assert link._transport.write.call_count == 2
 
 
-async def test_what_is_held_back_fails_with_the_link(redis_server: RedisServer, open_link: OpenLink) -> None:
-    """A link that is lost while it holds calls back fails them and writes nothing any more."""
+async def test_nothing_waits_long_for_a_reply(
+    start_redis: Callable[..., RedisServer], open_link: OpenLink
+) -> None:
+    """After a millisecond commands leave although replies are still awaited."""
+    server = start_redis()
+    link = await open_link(server.port)
+    link._transport = Mock(wraps=link._transport)
+    server.pause()
+    calls = [link.send((("PING",),))]
+    await asyncio.sleep(0)
+    calls.append(link.send((("PING",),)))
+    await eventually_async(lambda: link._transport.write.call_count == 2)
+    server.resume()
+    assert await asyncio.gather(*calls) == [[b"PONG"]] * 2
+
+
+async def test_far_from_redis_nothing_waits(redis_server: RedisServer, open_link: OpenLink) -> None:
+    """Where a trip takes longer than commands may wait, each turn of the loop writes at once."""
     link = await open_link(redis_server.port)
     link._transport = Mock(wraps=link._transport)
-    link._gathering = Mock(holds=True)
-    call = link.send((("PING",),))
+    link._trip_seconds = 0.002
+    redis_server.pause()
+    calls = []
+    for _ in range(3):
+        calls.append(link.send((("PING",),)))
+        await asyncio.sleep(0)
+    assert link._transport.write.call_count == 3
+    redis_server.resume()
+    await asyncio.gather(*calls)
+
+
+async def test_what_is_held_back_fails_with_the_link(
+    redis_server: RedisServer, open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that is lost while it holds calls back fails them and writes nothing any more."""
+    monkeypatch.setattr("session_service.storage.link.HOLD", 60.0)
+    link = await open_link(redis_server.port)
+    link._transport = Mock(wraps=link._transport)
+    calls = [link.send((("PING",),))]
+    await asyncio.sleep(0)
+    calls.append(link.send((("PING",),)))
     link.drop("lost")
-    with pytest.raises(StoreUnavailable):
-        await call
+    for call in calls:
+        with pytest.raises(StoreUnavailable):
+            await call
     link._flush()  # as the timer will
-    link._transport.write.assert_not_called()
+    link._transport.write.assert_called_once()
 
 
 async def test_words_may_be_text_bytes_and_numbers(redis_server: RedisServer, open_link: OpenLink) -> None:
@@ -261,7 +302,7 @@ async def test_one_timer_watches_all_calls(redis_server: RedisServer, open_link:
         return pending[0]
 
     link._loop = Mock(wraps=loop, call_later=Mock(side_effect=call_later))
-    link._gathering = Mock(holds=False)  # which has a timer of its own
+    link._trip_seconds = 1.0  # else there is a timer of its own
     for _ in range(100):
         await asyncio.gather(*(link.send((("PING",),)) for _ in range(100)))
     assert link._loop.call_later.called
