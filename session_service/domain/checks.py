@@ -298,7 +298,9 @@ class TokenCheck:
         policy, now_ms = self._policy, self._now_ms()
         active = [outcome.last_active_ms for outcome in outcomes if type(outcome) is Identity]
         # All are between the first and the last, so that for most batches two of them will do.
-        if not active or not (touch_due(policy, now_ms, min(active)) or touch_due(policy, now_ms, max(active))):
+        if not active or not (
+            touch_due(policy, now_ms, min(active)) or touch_due(policy, now_ms, max(active))
+        ):
             return []
         return [
             place
