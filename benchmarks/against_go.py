@@ -31,7 +31,7 @@ def measure_against_go(bench: Bench) -> Iterator[Figure]:
         go_peer(program, store.config) as peer,
         go_peer(program, store.config, empty=True) as empty,
     ):
-        load = Load(service, "VerifyToken", Path(), calls=4 * bench.scale.calls)
+        load = Load(service, "VerifyToken", Path(), calls=3 * bench.scale.calls)
         targets = [load, replace(load, server=peer), replace(load, server=empty)]
         yield from _saturated(_rounds(bench, store, targets))
         few = [replace(each, in_flight=_FEW_IN_FLIGHT, calls=2 * bench.scale.calls) for each in targets[:2]]

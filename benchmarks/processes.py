@@ -133,7 +133,8 @@ def write_config(directory: Path, socket: Path) -> Path:
     keys.write_text(json.dumps(new_document("HS256")), encoding="utf-8")
     config = directory / "config.yaml"
     sections = {
-        "redis": {"unix_socket": str(socket)},
+        # Where something else has the cores for a moment, no call of a load is to fail.
+        "redis": {"unix_socket": str(socket), "command_timeout": 3, "connect_timeout": 3},
         "tokens": {"key_file": str(keys)},
         "server": {"listen": "127.0.0.1:0"},
         "sweep": {"interval": _NEVER},

@@ -51,6 +51,8 @@ def print_tables(console: Console, figures: Sequence[Figure], *, judged: bool) -
     in_calls = set()
     for method in METHODS:
         names = [f"{method}_{column}" for column in _COLUMNS]
+        if names[0] not in values:
+            continue  # could not be measured
         in_calls.update(names)
         calls.add_row(method, *(_shown(values[name]) for name in names))
     console.print(calls)

@@ -90,7 +90,7 @@ class _AioServer(grpc_aio_server.Server):
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {_UNKNOWN: None}
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Take handlers that look methods up by name, and list their names as ``methods`` or as grpc's own do.
+        """Take handlers that look methods up by name and list them, as ``methods`` or as grpc's own do.
 
         Raises:
             TypeError: a handler does not say which methods it has.

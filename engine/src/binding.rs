@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use std::collections::HashMap;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -184,15 +184,21 @@ impl Engine {
         };
         let shared = Arc::new(Shared::new()?);
         let theirs = shared.clone();
+        let (sender, made) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build_local(tokio::runtime::LocalOptions::default());
-            match runtime {
-                Ok(runtime) => server::run(settings, theirs, runtime),
-                Err(error) => panic!("the runtime cannot be made: {error}"),
+            let (runtime, result) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let _ = sender.send(result);
+            if let Some(runtime) = runtime {
+                server::run(settings, theirs, runtime);
             }
         })?;
+        made.recv().map_err(|error| PyOSError::new_err(error.to_string()))??;
         Ok(Engine { shared, thread: std::sync::Mutex::new(Some(thread)) })
     }
 

@@ -1,5 +1,6 @@
 //! One connection of HTTP/2.
 
+use crate::authority::Authorities;
 use crate::body::{self, Incoming, Whole};
 use crate::calls::{Draining, Kind, Net, NewCall, Peer, Way, count};
 use crate::fault::{Fault, FaultKind};
@@ -37,6 +38,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     socket.meter = Some(FrameMeter::new(Instant::now()));
+    socket.authorities = peer.address.starts_with("unix:").then(Authorities::default);
     let activity = socket.activity.clone();
     let settings = &net.settings;
     let mut builder = h2::server::Builder::new();

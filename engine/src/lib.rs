@@ -5,6 +5,7 @@
 //! all that wait (`binding`), and what it orders is carried out by `server`, `reply` and `stream`. Nothing here
 //! knows what the calls are about.
 
+mod authority;
 mod binding;
 mod body;
 mod calls;

@@ -1,5 +1,6 @@
 //! A socket, clear or TLS, that notes what goes on.
 
+use crate::authority::Authorities;
 use crate::floods::FrameMeter;
 use bytes::{Buf, Bytes};
 use std::cell::Cell;
@@ -32,6 +33,8 @@ pub struct Watched<I> {
     ahead: Bytes,
     pub activity: Rc<Activity>,
     pub meter: Option<FrameMeter>,
+    /// Of a unix socket.
+    pub authorities: Option<Authorities>,
     preface_left: usize,
 }
 
@@ -66,11 +69,11 @@ impl<I> Watched<I> {
             flooded: Cell::new(false),
             unsent: Cell::new(0),
         });
-        Watched { inner, ahead, activity, meter: None, preface_left: PREFACE.len() }
+        Watched { inner, ahead, activity, meter: None, authorities: None, preface_left: PREFACE.len() }
     }
 
     /// Note what was read; an error ends the connection.
-    fn note(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn note(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let now = Instant::now();
         self.activity.last_active.set(now);
         if self.activity.unparsed_since.get().is_none() {
@@ -79,7 +82,11 @@ impl<I> Watched<I> {
         let Some(meter) = &mut self.meter else { return Ok(()) };
         let skipped = bytes.len().min(self.preface_left);
         self.preface_left -= skipped;
-        let fed = meter.feed(&bytes[skipped..], now);
+        let bytes = &mut bytes[skipped..];
+        if let Some(authorities) = &mut self.authorities {
+            authorities.mend(bytes);
+        }
+        let fed = meter.feed(bytes, now);
         self.activity.requests.set(meter.headers_seen());
         fed.map_err(|what| {
             self.activity.flooded.set(true);
@@ -102,7 +109,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
             buf.put_slice(&self.ahead[..size]);
             self.ahead.advance(size);
         }
-        let read = &buf.filled()[before..];
+        let read = &mut buf.filled_mut()[before..];
         if !read.is_empty() {
             self.note(read)?;
         }

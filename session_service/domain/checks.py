@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 from session_service.domain.errors import (
@@ -173,7 +173,11 @@ class TokenCheck:
                 asked.append(place)
                 claims.append(each)
         if claims:
-            self._begin(self._settle_read(asked, claims, settle))
+            for share, states in self._reader.read_shares(claims):
+                whole = len(share) == len(claims)
+                places = asked if whole else [asked[each] for each in share]
+                theirs = claims if whole else [claims[each] for each in share]
+                self._begin(self._settle_read(places, theirs, states, settle))
         if known:
             settle(known, outcomes)
 
@@ -190,10 +194,20 @@ class TokenCheck:
             outcome = error
         settle((place,), (outcome,))
 
-    async def _settle_read(self, places: list[int], claims: list[AccessClaims], settle: Settle) -> None:
-        """Ask the store for all; whose activity is to be noted is settled after that, as in ``check``."""
-        states = await self._reader.read_all(claims)
-        outcomes = [self._outcome(each, state) for each, state in zip(claims, states, strict=True)]
+    async def _settle_read(
+        self,
+        places: list[int],
+        claims: list[AccessClaims],
+        states: Awaitable[Sequence[LiveState | Exception | None]],
+        settle: Settle,
+    ) -> None:
+        """Judge what the store says; whose activity is to be noted is settled after that, as in ``check``."""
+        try:
+            found = await states
+        except Exception as error:  # noqa: BLE001 - unforeseen, and the outcome of these all the same
+            settle(places, [error] * len(places))
+            return
+        outcomes = [self._outcome(each, state) for each, state in zip(claims, found, strict=True)]
         due = self._all_due(outcomes)
         if due:
             late = frozenset(due)

@@ -104,6 +104,7 @@ MEASURED_FIGURES = RATIOS | DIFFERENCES | SMALL | MEASURED | FAILED
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_figure_is_measured(tmp_path: Path) -> None:
     """The short run measures everything that the long one does, and nothing fails in it."""
     require_tool("go")

@@ -8,8 +8,6 @@ import socket
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from tests.support.ports import LOOPBACK
-
 try:
     import session_service_engine as package
 except ImportError:
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from session_service_engine import Call, Engine
+
+# Not of tests.support, whose import takes seconds: programs of their own import this.
+LOOPBACK: Final = "127.0.0.1"
 
 MESSAGE_BYTES: Final = 32_768
 BODY_BYTES: Final = 65_536

@@ -70,7 +70,9 @@ async def test_a_body_is_read_however_it_is_sent(carry: Carry) -> None:
         assert (await connection.response()).status == 100
         await connection.send(b"abc")
         assert json.loads((await connection.response()).body)["body"] == "abc"
-        await connection.send(head + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\nt: u\r\n\r\n")
+        await connection.send(
+            head + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\nt: u\r\n\r\n"
+        )
         response = await connection.response()
         assert json.loads(response.body)["body"] == "abc"
         assert response.headers["connection"] == "close"

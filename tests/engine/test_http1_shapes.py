@@ -85,7 +85,10 @@ async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, 
 
 @pytest.mark.parametrize(
     "fields",
-    [b"content-length: 4\r\ntransfer-encoding: chunked\r\n", b"transfer-encoding: chunked\r\ncontent-length: 4\r\n"],
+    [
+        b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        b"transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+    ],
 )
 async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: bytes) -> None:
     carrier = carry()
@@ -101,7 +104,10 @@ async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: 
 async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
     carrier = carry()
     async with plain(carrier) as connection:
-        for rest in (b"content-length: 3\r\ncontent-length: 3\r\n\r\nabc", b"content-length:   3  \r\n\r\nabc"):
+        for rest in (
+            b"content-length: 3\r\ncontent-length: 3\r\n\r\nabc",
+            b"content-length:   3  \r\n\r\nabc",
+        ):
             await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest)
             assert json.loads((await connection.response()).body)["body"] == "abc"
         await connection.send(b"\r\nGET /b HTTP/1.1\nHOST: h\n\n")

@@ -33,7 +33,16 @@ Carry = Callable[..., Carrier]
 
 Fields = list[tuple[bytes, bytes]]
 
-_PLACES: Final = [b":method", b":scheme", b":authority", b":path", b"x-value", b"content-length", b"te", b"cookie"]
+_PLACES: Final = [
+    b":method",
+    b":scheme",
+    b":authority",
+    b":path",
+    b"x-value",
+    b"content-length",
+    b"te",
+    b"cookie",
+]
 
 
 def _with_byte(place: bytes, byte: int) -> Fields:
@@ -156,7 +165,9 @@ async def test_paths_of_every_form_are_answered(carry: Carry) -> None:
 async def test_connect_is_refused(carry: Carry) -> None:
     carrier = carry()
     async with frames(carrier) as client:
-        answered = await client.answer(await client.request([(b":method", b"CONNECT"), (b":authority", b"h:1")]))
+        answered = await client.answer(
+            await client.request([(b":method", b"CONNECT"), (b":authority", b"h:1")])
+        )
         assert answered
         assert answered[0][":status"] == "400"
         assert await client.answer(await client.request(fields()))

@@ -33,7 +33,12 @@ async def _ask(
             got, received = answered
     else:
         async with plain(carrier) as connection:
-            lines = [f"POST {path} HTTP/1.1", "host: h", f"content-type: {kind}", f"content-length: {len(sent)}"]
+            lines = [
+                f"POST {path} HTTP/1.1",
+                "host: h",
+                f"content-type: {kind}",
+                f"content-length: {len(sent)}",
+            ]
             lines += [f"{name.replace('_', '-')}: {value.decode()}" for name, value in more.items()]
             await connection.send("\r\n".join([*lines, "", ""]).encode() + sent)
             response = await connection.response()
@@ -75,9 +80,7 @@ async def test_an_error(carry: Carry, http2: bool, kind: str) -> None:
     headers, body = await _ask(carry(), http2, kind, ECHO, message(b"fail"))
     assert headers["x-initial"] == "1"
     text = "größer als 50 %25%0D%0A".replace("ö", "%C3%B6").replace("ß", "%C3%9F").encode()
-    assert body == _trailers(
-        b"grpc-status:16", b"grpc-message:" + text, b"x-trailing:2", b"x-bytes-bin:AAE"
-    )
+    assert body == _trailers(b"grpc-status:16", b"grpc-message:" + text, b"x-trailing:2", b"x-bytes-bin:AAE")
 
 
 @both_http

@@ -22,14 +22,6 @@ SECONDS = 15.0
 
 
 @pytest.fixture
-def renewing(engine: str) -> str:
-    """An engine that reads certificates again; Envoy's does not, and is about to go."""
-    if engine == "native":
-        pytest.skip("Envoy reads certificates once")
-    return engine
-
-
-@pytest.fixture
 def authority(tmp_path: Path) -> CertificateAuthority:
     """Signs the server's certificates."""
     return CertificateAuthority(tmp_path)
@@ -56,7 +48,7 @@ def _redis(server: RedisServer) -> dict[str, Any]:
 
 
 async def test_a_renewed_certificate_is_served(
-    one_redis: RedisServer, tmp_path: Path, authority: CertificateAuthority, renewing: str
+    one_redis: RedisServer, tmp_path: Path, authority: CertificateAuthority, engine: str
 ) -> None:
     """New connections see the new certificate, old ones go on, and the metric says when it ends."""
     served, other = authority.issue("server"), authority.issue("other", life=timedelta(days=7))
@@ -80,7 +72,7 @@ async def test_a_bad_pair_changes_nothing(
     one_redis: RedisServer,
     tmp_path: Path,
     authority: CertificateAuthority,
-    renewing: str,
+    engine: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What does not fit together is logged, and what was served is served on."""
@@ -94,7 +86,7 @@ async def test_a_bad_pair_changes_nothing(
 
 
 async def test_a_renewed_authority_decides_about_clients(
-    one_redis: RedisServer, tmp_path: Path, authority: CertificateAuthority, renewing: str
+    one_redis: RedisServer, tmp_path: Path, authority: CertificateAuthority, engine: str
 ) -> None:
     """Clients of the authority that took the place of another are let in, and the others' no more."""
     (tmp_path / "next").mkdir()

@@ -41,6 +41,7 @@ class NativePage:
         self._app = app
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._gone = self._begun = False
 
     def serve_by(self, task: asyncio.Task[Any]) -> None:
         """Note the task to be cancelled when nobody waits for the answer."""
@@ -48,6 +49,13 @@ class NativePage:
 
     async def serve(self) -> None:
         """Answer the request."""
+        try:
+            await self._answer()
+        except asyncio.CancelledError:
+            if not self._gone and not self._begun:
+                respond(self._engine, self._call.id, refusals.BUSY)
+
+    async def _answer(self) -> None:
         call = self._call
         request = request_of(call)
         if call.fault is not None:
@@ -66,6 +74,7 @@ class NativePage:
 
     def leave(self, *, overdue: bool) -> None:  # noqa: ARG002 - HTTP makes no difference
         """Cancel what makes the answer, since nobody waits for it."""
+        self._gone = True
         self.cut_off()
 
     def cut_off(self) -> None:
@@ -75,6 +84,7 @@ class NativePage:
 
     async def _stream(self, reply: HttpStream) -> None:
         number = self._call.id
+        self._begun = True
         self._engine.start(number, encoded(reply.headers), reply.status)
         try:
             pieces: Any = reply.pieces

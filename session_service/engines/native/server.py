@@ -7,9 +7,12 @@ One wake-up brings everything that waits. While a batch of checks is out the eng
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import resource
+import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
@@ -55,6 +58,8 @@ from session_service.rpc.refusals import StoppingError
 MakeEngine: TypeAlias = Callable[..., Engine]
 """``session_service_engine.Engine``, or what stands in for it."""
 
+log = logging.getLogger(__name__)
+
 _HELD_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.02
 _SAYING_SO_SECONDS: Final = 1.0
@@ -90,8 +95,9 @@ class NativeServer:
         self._paths: dict[str, tuple[Kind | None, str]] = {}
         self._batched: Batched | None = None
         self._calls: dict[int, NativeCall | NativePage] = {}
+        # When the newest batch left, and the timer while the engine is not listened to because of it.
+        self._batch_left = 0.0
         self._held: asyncio.TimerHandle | None = None
-        self._hushed = False
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -137,6 +143,8 @@ class NativeServer:
         for call in list(self._calls.values()):
             call.cut_off()
         await self._idle(math.inf, answered=False)
+        if self._held is not None:
+            self._held.cancel()
         self._loop.remove_reader(self._engine.fileno())
         self._engine.shut_down()
         self._ended.set()
@@ -160,12 +168,14 @@ class NativeServer:
     # -- what waits
 
     def _woken(self) -> None:
-        """Take what waits, unless a batch is out: then later, and look at nothing meanwhile."""
-        if self._held is None:
-            self._take()
-        else:
-            self._engine.hush()
-            self._hushed = True
+        """Take what waits, unless a batch has just gone out: then later, and look at nothing meanwhile."""
+        if self._checks is not None and self._checks.under_way:
+            left = self._batch_left + _HELD_SECONDS - time.monotonic()
+            if left > 0:
+                self._engine.hush()
+                self._held = self._loop.call_later(left, self._release)
+                return
+        self._take()
 
     def _take(self) -> None:
         calls, events = self._engine.take()
@@ -179,16 +189,14 @@ class NativeServer:
         for event in events:
             self._pass_on(event)
         if checks and self._checks is not None:
-            self._held = self._loop.call_later(_HELD_SECONDS, self._release)
+            self._batch_left = time.monotonic()
             self._checks.begin(checks)
 
     def _release(self) -> None:
-        """Listen to the engine again: no batch is out, or Redis is slow."""
+        """Take what was left waiting: no batch is out any more, or Redis is slow."""
         if self._held is not None:
             self._held.cancel()
             self._held = None
-        if self._hushed:
-            self._hushed = False
             self._take()
 
     def _kind(self, call: Call) -> Kind | None:
@@ -238,7 +246,14 @@ class NativeServer:
         self._calls[number] = served
         task = self._loop.create_task(work)
         served.serve_by(task)
-        task.add_done_callback(lambda _: self._calls.pop(number))
+        task.add_done_callback(partial(self._forget, number))
+
+    def _forget(self, number: int, task: asyncio.Task[None]) -> None:
+        """Forget a call; one that was not answered, for a mistake of ours, is reset."""
+        self._calls.pop(number, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call not answered", exc_info=error)
+            self._engine.abort(number)
 
     def _always(self, call: Call) -> Pairs:
         """Header fields that the response to a call of gRPC-Web begins with."""

@@ -165,6 +165,20 @@ async def test_an_unforeseen_error_has_a_fixed_text(served: Any, caplog: Any) ->
     assert "call failed" in caplog.text
 
 
+async def test_what_cannot_be_answered_is_reset(served: Any, caplog: Any) -> None:
+    """A status that cannot be sent leaves nobody waiting."""
+
+    async def fail(_: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.ABORTED, "", (("x", "\u20ac"),))
+        return b""
+
+    served.unary("fail", fail)
+    await served.start()
+    call = await served.call("fail")
+    assert call.status is None
+    assert "call not answered" in caplog.text
+
+
 async def test_pages_answer_plain_http(served: Any) -> None:
     """By path; other paths are not found, and those of gRPC take gRPC."""
 
