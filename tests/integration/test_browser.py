@@ -76,12 +76,20 @@ def _parts(text: bytes) -> Iterator[bytes]:
         yield base64.b64decode(text[start : start + 4], validate=True)
 
 
+@pytest.fixture
+def web(rest: RestClient) -> RestClient:
+    """A service that speaks gRPC-Web."""
+    if not rest.one_port:
+        pytest.skip("beside grpc.aio there is no gRPC-Web")
+    return rest
+
+
 @pytest.mark.parametrize("kind", [BINARY, TEXT])
-def test_a_call_of_grpc_web(rest: RestClient, kind: str) -> None:
+def test_a_call_of_grpc_web(web: RestClient, kind: str) -> None:
     """The message, then the trailers with the status, all in the body."""
-    session = rest.open_session("web")
+    session = web.open_session("web")
     found = web_call(
-        rest, kind, "VerifyToken", pb.VerifyTokenRequest(), authorization=f"Bearer {session['access_token']}"
+        web, kind, "VerifyToken", pb.VerifyTokenRequest(), authorization=f"Bearer {session['access_token']}"
     )
     assert found.trailers["grpc-status"] == "0"
     assert found.message is not None
@@ -89,9 +97,9 @@ def test_a_call_of_grpc_web(rest: RestClient, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [BINARY, TEXT])
-def test_a_call_of_grpc_web_that_fails(rest: RestClient, kind: str) -> None:
+def test_a_call_of_grpc_web_that_fails(web: RestClient, kind: str) -> None:
     """The status comes with its details, as in gRPC."""
-    found = web_call(rest, kind, "VerifyToken", pb.VerifyTokenRequest(token="bad"))
+    found = web_call(web, kind, "VerifyToken", pb.VerifyTokenRequest(token="bad"))
     assert (found.message, found.trailers["grpc-status"]) == (None, "16")
     details = found.trailers["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
@@ -100,17 +108,17 @@ def test_a_call_of_grpc_web_that_fails(rest: RestClient, kind: str) -> None:
     assert info.reason == "TOKEN_INVALID"
 
 
-def test_broken_frames_of_grpc_web(rest: RestClient) -> None:
+def test_broken_frames_of_grpc_web(web: RestClient) -> None:
     """INVALID_ARGUMENT for what is no base64 or no frame, and the service lives."""
     for kind, body in ((TEXT, b"*no base64*"), (BINARY, b"\x00\x00\x00\x00\x09x"), (BINARY, b"")):
-        response = rest.call(
+        response = web.call(
             "POST",
             "/session.v1.SessionService/VerifyToken",
             content=body,
             headers={"content-type": kind, "x-grpc-web": "1"},
         )
         assert response.status_code == 400 or _read(response, kind).trailers["grpc-status"] == "3"
-    rest.open_session()
+    web.open_session()
 
 
 def test_a_preflight(rest: RestClient) -> None:

@@ -245,7 +245,10 @@ def test_an_encoded_path_is_no_path(client: RestClient, path: str) -> None:
         return
     headers = client.admin | {"content-type": "application/grpc", "te": "trailers"}
     called = client.call("POST", path, content=b"\0" * 5, headers=headers)
-    assert called.headers["grpc-status"] == "12"
+    if called.http_version == "HTTP/2":
+        assert called.headers["grpc-status"] == "12"
+    else:
+        assert failure(called) == NO_SUCH_PATH
 
 
 def test_an_encoded_value_in_a_path(client: RestClient) -> None:
@@ -275,7 +278,7 @@ def test_a_body_that_is_too_large(client: RestClient, size: int) -> None:
     """413 as soon as it is, in pieces or not: nobody fills the server's memory."""
     response = log_in(client, b"{" + b" " * (size - 1))
     assert failure(response) == (413, 8, "")
-    assert "larger" in response.json()["message"]
+    assert response.json()["message"] == "the body has more than 65536 bytes"
 
 
 @pytest.mark.parametrize("kind", ["application/grpcx", "application/grpc; x", "application/grpc-web+json"])
@@ -340,7 +343,7 @@ def test_a_request_that_never_arrives(rest: RestClient) -> None:
     "request_bytes",
     [
         b"NONSENSE\r\n\r\n",
-        b"GET /v1/sessions HTTP/1.1\r\n\r\n",
+        b"GET /v1/sessions HTTP/1.1\r\nconnection: close\r\n\r\n",
         b"POST /v1/login HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
         b"POST /v1/login HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
         b"POST /v1/login HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nxx\r\n",
@@ -358,7 +361,7 @@ def test_what_is_no_http(rest: RestClient, request_bytes: bytes) -> None:
 def test_an_old_version_of_http(rest: RestClient, host: bytes) -> None:
     """HTTP/1.0 is answered, and the connection ends."""
     received = exchanged(rest, b"GET /v1/sessions HTTP/1.0\r\n" + host + b"\r\n")
-    assert received.startswith(b"HTTP/1.1 401 ")
+    assert received.startswith((b"HTTP/1.1 401 ", b"HTTP/1.0 401 "))
     assert b"TOKEN_MISSING" in received
 
 

@@ -58,18 +58,19 @@ class Cors:
         ]
 
     def preflight(self, request: HttpRequest) -> HttpResponse | None:
-        """The answer to a preflight of a page that may call; ``None`` if the request is none."""
+        """The answer to a preflight of a page that may call; ``None`` if the request is none.
+
+        Without what ``response_headers`` adds to this answer as to any other.
+        """
         origin = origin_of(request.headers)
         if request.method != "OPTIONS" or origin is None or origin not in self._origins:
             return None
         if not request.values("access-control-request-method"):
             return None
         headers = (
-            ("access-control-allow-origin", origin),
             ("access-control-allow-methods", _METHODS),
             ("access-control-allow-headers", self._headers),
             ("access-control-max-age", _MAX_AGE_SECONDS),
-            ("vary", "origin"),
         )
         return HttpResponse(200, headers, b"")
 

@@ -136,7 +136,7 @@ def _parsed(body: bytes) -> object:
         BadValueError: it is no JSON as RFC 8259 has it, a name comes twice, or it is nested too deeply.
     """
     try:
-        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise BadValueError(_NOT_JSON) from None
 
@@ -150,6 +150,10 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_number(_: str) -> NoReturn:
     raise ValueError("NaN and infinity are no JSON")
+
+
+# Made once: `json.loads` makes one a call where it is given hooks.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
 
 
 def _path(place: Sequence[str]) -> str:

@@ -31,13 +31,13 @@ BUSY: Final = http_failure(
 
 def too_large(limit: int) -> HttpResponse:
     """The answer to a body that has more bytes than the limit."""
-    text = f"the request is larger than allowed: its body may have {limit} bytes"
+    text = f"the body has more than {limit} bytes"
     return http_failure(413, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
 
 def header_too_large(limit: int) -> HttpResponse:
     """The answer to header fields that have more bytes than the limit."""
-    text = f"the header fields are larger than allowed: they may have {limit} bytes"
+    text = f"the metadata has more than {limit} bytes"
     return http_failure(431, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
 

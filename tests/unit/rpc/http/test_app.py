@@ -386,5 +386,6 @@ async def test_pages_of_browsers(served: Served) -> None:
     for path in ("/v1/login", "/session.v1.SessionService/Login"):
         response = await served.ask("OPTIONS", path, headers=asked)
         assert response.status == 200
+        assert [name for name, _ in response.headers].count("access-control-allow-origin") == 1
         assert "x-more" in dict(response.headers)["access-control-allow-headers"].split(",")
     assert (await served.ask("OPTIONS", "/none", headers=asked)).status == 404
