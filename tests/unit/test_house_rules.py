@@ -34,7 +34,7 @@ def test_files_are_short() -> None:
 
 
 def test_no_registry_is_named() -> None:
-    """No file, the locks included, names where packages come from, but for a line that cargo itself writes."""
+    """No file, the locks included, names where packages come from, but for a line that cargo writes."""
     files = rules.project_files()
     cargo = [path for path in files if path in CARGO_LOCKS]
     assert not _breaches(rules.names_a_registry, [path for path in files if path not in cargo])
