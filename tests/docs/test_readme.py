@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
+
 from session_service.tokens.keys import new_document
 from tests.support import LOOPBACK, eventually, free_port
 from tests.support.house_rules import ROOT
@@ -42,24 +44,29 @@ def test_the_two_commands_are_targets_of_make() -> None:
     assert {"run", "test"} <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_the_configuration_to_begin_with_serves(redis_server: RedisServer, tmp_path: Path) -> None:
-    """With a key file and a Redis, the command that is shown serves, and ends in order."""
+def test_the_configuration_to_begin_with_serves(
+    redis_server: RedisServer, tmp_path: Path, engine: str
+) -> None:
+    """With a key file and a Redis, the command that is shown serves gRPC and REST, and ends in order."""
     (tmp_path / "session-service.yaml").write_text(CONFIGURATION)
     (tmp_path / "keys.json").write_text(json.dumps(new_document("EdDSA")))
     log = tmp_path / "log"
+    places = _elsewhere(redis_server)
+    http = "LISTEN" if engine == "native" else "HTTP_LISTEN"
     [command] = SERVE
     with log.open("wb") as file:
         service = subprocess.Popen(
             command.split(),
             executable=Path(sys.executable).with_name("session-service"),
             cwd=tmp_path,
-            env=os.environ | _elsewhere(redis_server),
+            env=os.environ | places | {"SESSION_SERVER__ENGINE": engine},
             stdin=subprocess.DEVNULL,
             stderr=file,
             start_new_session=True,
         )
     try:
         eventually(lambda: '"event": "ready"' in log.read_text() or service.poll() is not None, timeout=30)
+        assert httpx.get(f"http://{places[f'SESSION_SERVER__{http}']}/readyz").status_code == 200
     finally:
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0, log.read_text()
@@ -71,5 +78,6 @@ def _elsewhere(server: RedisServer) -> dict[str, str]:
     return {
         "SESSION_REDIS__PORT": str(server.port),
         "SESSION_SERVER__LISTEN": f"{LOOPBACK}:{free_port()}",
+        "SESSION_SERVER__HTTP_LISTEN": f"{LOOPBACK}:{free_port()}",
         "SESSION_METRICS__LISTEN": f"{LOOPBACK}:{free_port()}",
     }
