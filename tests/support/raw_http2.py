@@ -144,7 +144,7 @@ class RawHttp2:
             if self.closed:
                 return
             self._http2.ping(number.to_bytes(8))
-            # In one go: Envoy counts those that it has not answered yet, grpc.aio those without data between.
+            # In one go: grpc.aio counts those without data between.
             if number % 2_000 == 0:
                 await self._drain()
         await self._drain()

@@ -148,7 +148,7 @@ def test_everything_has_a_comment(file: FileDescriptorProto) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_unary_rpcs_have_well_formed_http_bindings(name: str) -> None:
-    """Each unary RPC has bindings whose path, variables and body the JSON transcoder accepts."""
+    """Each unary RPC has bindings whose path, variables and body REST is served by."""
     method = METHODS[name]
     assert bool(list(_bindings(method))) != (method.name in STREAMS)
     request_fields = {field.name for field in MESSAGES[method.input_type].field}

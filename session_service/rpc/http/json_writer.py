@@ -1,7 +1,8 @@
 """Messages to JSON, by what is compiled of a descriptor at start.
 
-As Envoy's transcoder prints them with ``preserve_proto_field_names`` and ``always_print_primitive_fields``:
-the names are the contract's, and a field that cannot be absent is always there.
+As ``json_format`` prints them with ``preserving_proto_field_name`` and
+``always_print_fields_with_no_presence``: the names are the contract's, and a field that cannot be absent is
+always there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one place that gives an error its shape in HTTP: status, headers and a small JSON body.
 
-For whoever asks over HTTP or has somebody who does: Envoy's external authorization, forward-auth, REST.
-The statuses are those that Envoy's JSON transcoder gives the codes of gRPC.
+For REST, forward-auth, and Envoy's external authorization, whose answer becomes one of HTTP. The statuses are
+those that ``google/rpc/code.proto`` names for the codes of gRPC.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def http_response_of(error: Exception) -> HttpResponse:
 def http_failure(
     status: int, code: grpc.StatusCode, message: str, *headers: tuple[str, str], reason: str = ""
 ) -> HttpResponse:
-    """An answer as the JSON transcoder makes them of failed calls: a ``google.rpc.Status`` in JSON.
+    """The answer to a failed call: a ``google.rpc.Status`` in JSON.
 
     Args:
         status: of HTTP.
