@@ -59,6 +59,7 @@ FAULTY: Final = {
 
 @pytest.mark.parametrize("rest", REFUSED.values(), ids=REFUSED)
 async def test_what_is_ambiguous_is_refused(carry: Carry, rest: bytes) -> None:
+    """What is ambiguous is refused."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest + _SECOND)
@@ -72,6 +73,7 @@ async def test_what_is_ambiguous_is_refused(carry: Carry, rest: bytes) -> None:
 
 @pytest.mark.parametrize("rest", FAULTY.values(), ids=FAULTY)
 async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, rest: bytes) -> None:
+    """What is wrong later never becomes a second request."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest)
@@ -85,9 +87,13 @@ async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, 
 
 @pytest.mark.parametrize(
     "fields",
-    [b"content-length: 4\r\ntransfer-encoding: chunked\r\n", b"transfer-encoding: chunked\r\ncontent-length: 4\r\n"],
+    [
+        b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        b"transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+    ],
 )
 async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: bytes) -> None:
+    """A length beside chunks ends the connection."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + fields + b"\r\n0\r\n\r\n" + _SECOND)
@@ -99,9 +105,13 @@ async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: 
 
 
 async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
+    """What is unusual but unambiguous is read."""
     carrier = carry()
     async with plain(carrier) as connection:
-        for rest in (b"content-length: 3\r\ncontent-length: 3\r\n\r\nabc", b"content-length:   3  \r\n\r\nabc"):
+        for rest in (
+            b"content-length: 3\r\ncontent-length: 3\r\n\r\nabc",
+            b"content-length:   3  \r\n\r\nabc",
+        ):
             await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest)
             assert json.loads((await connection.response()).body)["body"] == "abc"
         await connection.send(b"\r\nGET /b HTTP/1.1\nHOST: h\n\n")
@@ -134,6 +144,7 @@ async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
     ids=lambda line: repr(line[:20]),
 )
 async def test_no_request_line_hangs(carry: Carry, line: bytes) -> None:
+    """No request line hangs."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(line + b"\r\nhost: h\r\nconnection: close\r\n\r\n")
@@ -142,6 +153,7 @@ async def test_no_request_line_hangs(carry: Carry, line: bytes) -> None:
 
 
 async def test_any_byte_anywhere_is_answered(carry: Carry) -> None:
+    """Any byte anywhere is answered."""
     carrier = carry()
     places = [b"GET /%s HTTP/1.1\r\nhost: h\r\n", b"G%sT / HTTP/1.1\r\nhost: h\r\n"]
     places += [b"GET / HTTP/1.1\r\nhost: h%s\r\n", b"GET / HTTP/1.1\r\nhost: h\r\nx%sy: z\r\n"]
