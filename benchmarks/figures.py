@@ -55,3 +55,20 @@ def alternate(rounds: int, *runs: Callable[[], Result]) -> list[tuple[Result, ..
     """Run all in turn (A B A B …) after a round that does not count; the results by rounds."""
     done = [tuple(run() for run in runs) for _ in range(rounds + 1)]
     return done[1:]
+
+
+def method_figures(name: str, saturated: Sequence[Result], few: Result) -> list[Figure]:
+    """The figures of a method: its row in the table of calls.
+
+    Args:
+        name: of the method, and what its figures begin with.
+        saturated: with as many calls in flight as make throughput.
+        few: with so few that latency is not queueing.
+    """
+    return [
+        figure(f"{name}_cpu_us", [each.cpu_us for each in saturated]),
+        figure(f"{name}_per_second", [each.rate for each in saturated]),
+        figure(f"{name}_p50_ms", [few.p50_us / 1000]),
+        figure(f"{name}_p99_ms", [few.p99_us / 1000]),
+        figure(f"{name}_failed", [sum(each.failed for each in (*saturated, few))]),
+    ]

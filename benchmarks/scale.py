@@ -19,6 +19,8 @@ class Scale:
         few_sessions: live sessions of the store it is compared with, and tokens checked in both.
         weighed: sessions whose memory is measured.
         sweeps: sweeps through the full store.
+        lasting: checks after which memory is read.
+        starts: times that a server is started.
         judged: whether figures are held against their bars.
     """
 
@@ -31,6 +33,8 @@ class Scale:
     few_sessions: int
     weighed: int
     sweeps: int
+    lasting: int
+    starts: int
     judged: bool
 
 
@@ -44,6 +48,8 @@ FULL = Scale(
     few_sessions=1_000,
     weighed=20_000,
     sweeps=3,
+    lasting=1_000_000,
+    starts=5,
     judged=True,
 )
 
@@ -57,5 +63,7 @@ QUICK = Scale(
     few_sessions=500,
     weighed=1_000,
     sweeps=1,
+    lasting=3_000,
+    starts=1,
     judged=False,
 )

@@ -14,6 +14,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from benchmarks.bench import Bench, Store
+from benchmarks.engines import DEFAULT
 from benchmarks.figures import Figure, alternate, figure
 from benchmarks.load import Load
 from benchmarks.population import create_sessions
@@ -44,14 +45,17 @@ def measure_sizes(bench: Bench) -> Iterator[Figure]:
 def _checks_among(bench: Bench, few: Store, many: Store) -> Iterator[Figure]:
     """The same number of tokens checked where there is nothing else, and among a million sessions."""
     scale = bench.scale
-    with server(SERVICE, few.config) as beside_few, server(SERVICE, many.config) as beside_many:
+    with (
+        server(SERVICE, few.config, engine=DEFAULT) as beside_few,
+        server(SERVICE, many.config, engine=DEFAULT) as beside_many,
+    ):
         bench.say(f"filling a Redis with {scale.sessions:,} sessions")
         rest = scale.sessions - scale.sessions // _LARGEST_SHARE
         create_sessions(many.config, scale.sessions - rest, per_user=scale.sessions)
         of_many = create_sessions(many.config, rest, per_user=_PER_USER, granted=scale.few_sessions)
         of_few = create_sessions(few.config, scale.few_sessions, granted=scale.few_sessions)
         bench.say(f"VerifyToken among {scale.sessions:,} sessions and among {scale.few_sessions:,} in turn")
-        first = Load(beside_few, "VerifyToken", bench.checks(of_few), calls=scale.calls)
+        first = Load(beside_few, "VerifyToken", bench.checks(of_few), calls=2 * scale.calls)
         second = replace(first, server=beside_many, requests=bench.checks(of_many))
         run = bench.generator.run
         pairs = alternate(scale.rounds, lambda: run(first), lambda: run(second))

@@ -200,7 +200,7 @@ async def checks(address: str, tokens: list[str]) -> None:
 def main() -> None:
     """Do what the first argument names."""
     _, what, address, file = sys.argv
-    tokens = Path(file).read_text().split()
+    tokens = Path(file).read_text(encoding="utf-8").split()
     if what == "hits":
         hits(address, tokens)
         return

@@ -24,6 +24,7 @@ REPLACEMENTS = (
     (r"__a(enter|exit)__", r"__\1__"),
     (r"\bgrpc\.aio\.", "grpc."),
     (r"\b_async_", "_sync_"),
+    (r"\b_sharing_aio\b", "_sharing_threads"),
     (r"\bopen_async_channel\b", "open_channel"),
     (
         r"Make one for the whole process, inside the event loop that uses it, and keep it:",
@@ -64,7 +65,7 @@ def _formatted(text: str) -> str:
 def _ruff(*arguments: str, text: str) -> str:
     place = f"--stdin-filename={PACKAGE / '_.py'}"
     command = [sys.executable, "-m", "ruff", *arguments, "--quiet", place, "-"]
-    return subprocess.run(command, input=text, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    return subprocess.run(command, input=text, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -31,5 +31,17 @@ tools_pip install --quiet --only-binary :all: --require-hashes -r "$source/requi
 tools_pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$tools" "$source"
 prefix_pip install --quiet --no-index --no-deps "$tools"/session_service-*.whl
 
+# Beside it the native engine, where Rust is; without it grpc.aio serves.
+if "$source/engine/require-rust"; then
+  # The backend of maturin looks for maturin itself on PATH.
+  (
+    PATH="$tools/env/bin:$PATH"
+    MATURIN_PEP517_ARGS=--locked
+    export PATH MATURIN_PEP517_ARGS
+    tools_pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$tools" "$source/engine"
+  )
+  prefix_pip install --quiet --no-index --no-deps "$tools"/session_service_engine-*.whl
+fi
+
 # What the locks contain works together.
 prefix_pip check

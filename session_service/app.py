@@ -37,8 +37,8 @@ from session_service.rpc.admin_gate import AdminGate
 from session_service.rpc.admin_servicer import AdminServicer
 from session_service.rpc.caller import Callers
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
-from session_service.rpc.forward_auth import ForwardAuth
 from session_service.rpc.health import Health
+from session_service.rpc.http.forward_auth import ForwardAuth
 from session_service.rpc.mount import ADMIN_SERVICE, AUTHORIZATION, METHODS, SESSION_SERVICE, Servicers
 from session_service.rpc.session_servicer import SessionServicer
 from session_service.rpc.token_streams import TokenStreams
@@ -258,6 +258,7 @@ class Service:
         self.health = Health(names, ending)
         streams = TokenStreams(check, backend.watches, ending)
         self.servicers = Servicers(
+            check=check,
             session=SessionServicer(
                 check=check,
                 streams=streams,

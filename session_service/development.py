@@ -31,6 +31,7 @@ from session_service.tokens.keys import new_document
 
 ENV_FILE: Final = "dev.env"
 KEY_FILE: Final = "keys.json"
+_LAST_PORT: Final = 65_535
 _DEMO: Final = "demo"
 _ACTOR: Final = Actor("cli")
 
@@ -57,14 +58,14 @@ As an operator:
   grpcurl -plaintext -H "x-service-key: $SESSION_ADMIN_KEY" "$SESSION_ADDRESS" session.v1.AdminService/GetStats
 """  # noqa: E501 - commands are to be pasted
 _REST: Final = """\
-The same port speaks HTTP and JSON, for which curl is enough:
+REST is served on {http_address}, for which curl is enough:
 
   . {env_file}
   TOKEN=$(curl -s -d "{{\\"username\\": \\"$SESSION_DEMO_USERNAME\\", \\"password\\": \\"$SESSION_DEMO_PASSWORD\\"}}" \\
-    "http://$SESSION_ADDRESS/v1/login" | sed -n 's/.*"access_token":"\\([^"]*\\)".*/\\1/p')
-  curl -w '\\n' -H "authorization: Bearer $TOKEN" "http://$SESSION_ADDRESS/v1/sessions"
+    "http://$SESSION_HTTP_ADDRESS/v1/login" | sed -n 's/.*"access_token":"\\([^"]*\\)".*/\\1/p')
+  curl -w '\\n' -H "authorization: Bearer $TOKEN" "http://$SESSION_HTTP_ADDRESS/v1/sessions"
 """  # noqa: E501 - commands are to be pasted
-_NO_REST: Final = "There is no REST here: it needs the Envoy engine.\n"
+_NO_REST: Final = "There is no REST here: server.http_listen is not set.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,16 @@ class Development:
         """Have the demo user in the directory, with the password of the credentials."""
         asyncio.run(_add_demo_user(self.config, self.credentials))
 
-    def announce(self, address: str, *, rest: bool) -> str:
+    def announce(self, address: str, http_address: str | None) -> str:
         """Write ``dev.env``, the last sign of being ready; returns what to print.
 
         Args:
-            address: served on.
-            rest: whether HTTP is spoken there, too.
+            address: where gRPC is served.
+            http_address: where plain HTTP is; ``None`` = nowhere.
         """
         values = {
             "SESSION_ADDRESS": address,
+            "SESSION_HTTP_ADDRESS": http_address or "",
             "SESSION_DEMO_USERNAME": _DEMO,
             "SESSION_DEMO_PASSWORD": self.credentials.password,
             "SESSION_ADMIN_KEY": self.credentials.admin_key,
@@ -116,7 +118,7 @@ class Development:
             username=_DEMO,
             password=self.credentials.password,
             admin_key=self.credentials.admin_key,
-            rest=_REST.format(env_file=sourced) if rest else _NO_REST,
+            rest=_REST.format(env_file=sourced, http_address=http_address) if http_address else _NO_REST,
         )
 
 
@@ -129,7 +131,7 @@ def with_defaults(config: Config) -> Config:
     sections: dict[str, Mapping[str, object]] = {
         "redis": {} if config.redis.places() else {"embedded": True},
         "tokens": {} if config.tokens.key_file else {"key_file": config.redis.data_dir / KEY_FILE},
-        "server": {"reflection": True},
+        "server": {"reflection": True, "http_listen": config.server.http_listen or _next_port(config)},
         "logging": {} if "format" in config.logging.model_fields_set else {"format": "console"},
     }
     return _updated(config, sections)
@@ -152,6 +154,14 @@ def develop(config: Config) -> Development:
     key = ServiceKeySection(name="dev", digest=service_key_digest(credentials.admin_key), roles=("admin",))
     completed = _updated(config, {"admin": {"service_keys": (*config.admin.service_keys, key)}})
     return Development(completed, credentials)
+
+
+def _next_port(config: Config) -> str | None:
+    """Where plain HTTP is served unless it is configured: beside gRPC, one port further on."""
+    host, _, port = config.server.listen.rpartition(":")
+    if config.server.listen.startswith("unix:"):
+        return None
+    return f"{host}:{int(port) + 1 if 0 < int(port) < _LAST_PORT else 0}"
 
 
 def _updated(config: Config, sections: Mapping[str, Mapping[str, object]]) -> Config:
@@ -178,7 +188,7 @@ def _credentials(directory: Path) -> Credentials:
 def _read_env(path: Path) -> dict[str, str]:
     """The values in a file of ours; none if it was edited into something else."""
     with contextlib.suppress(ValueError):
-        pairs = (line.partition("=") for line in shlex.split(path.read_text()))
+        pairs = (line.partition("=") for line in shlex.split(path.read_text(encoding="utf-8")))
         return {name: value for name, _, value in pairs}
     return {}
 

@@ -16,7 +16,7 @@ def create_private(path: Path, text: str) -> None:
         FileExistsError: it is there already; nothing is changed.
         OSError: it cannot be written.
     """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         _write(file, text)
 
 

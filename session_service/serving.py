@@ -6,96 +6,45 @@ import asyncio
 import contextlib
 import gc
 import logging
-import multiprocessing
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn
 
-import grpc
-
-from session_service import stopping
 from session_service.app import Backend, Service
+from session_service.certificate_files import CertificateWatch
 from session_service.config import Config
 from session_service.domain.errors import StoreUnavailable
-from session_service.engines import grpc_aio
 from session_service.observability.metrics import Metrics
+from session_service.opening import (
+    Counting,
+    OpenServer,
+    Server,
+    certificate_watch,
+    cors,
+    limits,
+    open_configured,
+)
+from session_service.orders import Orders, follow_signals
 from session_service.rpc.draining import Drain
 from session_service.rpc.health import Health
-from session_service.rpc.limits import Limits, ServerTls
+from session_service.rpc.http.app import HttpApp
 from session_service.rpc.mount import mount
 from session_service.rpc.traffic import Traffic
 from session_service.tokens.keys import KeyRingError, load_key_ring
 
 _HEALTH_SECONDS = 1.0
 _METRICS_SECONDS = 1.0
+_ENDED_SECONDS = 1.0
+_CERTIFICATE_SECONDS = 1.0
 _GC_THRESHOLDS = (10_000, 20, 50)
 
 log = logging.getLogger(__name__)
 
 
-class Server(Protocol):
-    """A server of either engine, methods registered or not."""
-
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Take handlers that look methods up by name."""
-
-    async def start(self) -> None:
-        """Serve; returns when it does."""
-
-    async def stop(self, grace: float | None) -> None:
-        """Take no new calls, finish those in flight within the grace, in seconds, and end."""
-
-
-OpenServer = Callable[[Config], tuple[Server, str]]
-"""Makes a server, and says at which address it will be."""
-
-
-class Orders:
-    """What is wanted of this process from outside, as signals or as their numbers."""
-
-    def __init__(self) -> None:
-        self.stopping = asyncio.Event()
-        self._running: Running | None = None
-        self._keys_changed = False
-        self._orphaned = False
-
-    def obey(self, number: int) -> None:
-        """Do as a signal says.
-
-        SIGHUP: read the keys again. SIGINT once more while stopping: somebody stands at the terminal
-        and waits, so cut the drain short. Anything else, or SIGINT the first time: stop.
-        """
-        if number == signal.SIGHUP:
-            self._keys_changed = True
-        elif number == signal.SIGINT and self.stopping.is_set() and self._running:
-            self._running.drain.hurry()
-        else:
-            self.stopping.set()
-        self._catch_up()
-
-    def lose_supervisor(self) -> None:
-        """Stop, and leave the port soon: another supervisor may be about to start."""
-        self._orphaned = True
-        self.stopping.set()
-        self._catch_up()
-
-    def apply_to(self, running: Running) -> None:
-        """From here on orders are carried out on this server, and what came before is."""
-        self._running = running
-        self._catch_up()
-
-    def _catch_up(self) -> None:
-        if self._running is None:
-            return
-        if self._orphaned:
-            self._running.drain.soon()
-        if self._keys_changed:
-            self._keys_changed = False
-            self._running.reload_keys()
+class ServingEndedError(Exception):
+    """The server ended although nobody had asked it to; its own log says why."""
 
 
 async def serve(
@@ -116,13 +65,47 @@ async def serve(
 
     Raises:
         KeyRingError: the key file is not usable.
+        CertificateError: the certificates of ``server.tls`` are not usable.
         OSError: the address cannot be listened on.
+        ServingEndedError: the server ended by itself.
     """
     async with running(config, metrics, open_server) as server:
         orders.apply_to(server)
         _collect_seldom()
         on_ready(server.address)
-        await orders.stopping.wait()
+        await _stopping(orders, server)
+
+
+async def _stopping(orders: Orders, running: Running) -> None:
+    """Return when a stop is ordered.
+
+    Raises:
+        ServingEndedError: the server ended before; a process that lives on would serve nobody.
+    """
+    ordered = asyncio.ensure_future(orders.stopping.wait())
+    ended = asyncio.ensure_future(_until_it_ends(running.server))
+    try:
+        await asyncio.wait({ordered, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ordered.done():
+            running.leave_soon()
+            ended.result()
+    finally:
+        ordered.cancel()
+        ended.cancel()
+
+
+async def _until_it_ends(server: Server) -> NoReturn:
+    """Raise when a server has ended by itself.
+
+    Asked again and again: ``grpc.aio`` also waits for the calls in flight, some of which never end, before it
+    says so by itself.
+    """
+    try:
+        while await server.wait_for_termination(_ENDED_SECONDS):
+            pass
+    except Exception as error:
+        raise ServingEndedError("the server has ended by itself") from error
+    raise ServingEndedError("the server has ended by itself")
 
 
 def _collect_seldom() -> None:
@@ -140,7 +123,7 @@ def _collect_seldom() -> None:
 async def serve_by_signals(
     config: Config, metrics: Metrics, on_ready: Callable[[str], None], *, share_port: bool = False
 ) -> None:
-    """Serve on ``grpc.aio``, ordered by signals, and until the supervisor is gone; as ``serve``.
+    """Serve, ordered by signals, and until the supervisor is gone; as ``serve``.
 
     Args:
         config: likewise.
@@ -149,29 +132,8 @@ async def serve_by_signals(
         share_port: let other workers listen on the same port.
     """
     orders = Orders()
-    _follow_signals(orders)
-    await serve(config, metrics, orders, on_ready, partial(open_grpc_aio, share_port=share_port))
-
-
-def open_grpc_aio(config: Config, *, share_port: bool = False) -> tuple[Server, str]:
-    """A server of ``grpc.aio`` that is bound to its address.
-
-    Raises:
-        OSError: the address cannot be listened on.
-    """
-    server = grpc_aio.make_server(limits(config), share_port=share_port)
-    listen = config.server.listen
-    port = grpc_aio.listen(server, listen, tls(config))
-    return server, listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
-
-
-def terminal_gone(on_terminal: bool) -> bool:
-    """Whether SIGHUP came because the terminal was closed, and not to have the keys read again.
-
-    Args:
-        on_terminal: whether the process was started on one.
-    """
-    return on_terminal and not sys.stderr.isatty()
+    follow_signals(orders)
+    await serve(config, metrics, orders, on_ready, partial(open_configured, share_port=share_port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +141,19 @@ class Running:
     """A server that answers calls."""
 
     address: str
+    http_address: str | None
     config: Config
     service: Service
+    server: Server
     drain: Drain
+
+    def leave_soon(self) -> None:
+        """Take calls for a moment more at most."""
+        self.drain.soon()
+
+    def cut_short(self) -> None:
+        """Stop at once, whatever is in flight."""
+        self.drain.hurry()
 
     def reload_keys(self) -> None:
         """Use the keys as the file has them now, or as they were if it cannot be used."""
@@ -195,34 +167,43 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: Config, metrics: Metrics, open_server: OpenServer = open_grpc_aio
+    config: Config, metrics: Metrics, open_server: OpenServer = open_configured
 ) -> AsyncIterator[Running]:
     """Serve around a block; drain after it. As ``serve``, without orders."""
     ring = load_key_ring(key_file(config))
     async with Backend(config, metrics) as backend:
         service = Service(backend, ring)
-        server, address = open_server(config)
+        certificates = certificate_watch(config)
         section, traffic = config.server, Traffic(metrics.calls)
-        mount(server, service.servicers, traffic, limits(config), reflection=section.reflection)
-        async with _background(backend, service.health):
+        http = HttpApp(limits(config), cors(config), lambda: service.health.serving)
+        opened = open_server(config, http, certificates)
+        server, address = opened.server, opened.address
+        mount((server, http), service.servicers, traffic, limits(config), reflection=section.reflection)
+        async with _background(backend, service.health, server, certificates):
             await server.start()
-            log.info("serving", extra={"address": address})
+            log.info("serving", extra={"address": address, "http_address": opened.http_address})
             drain = Drain(server, service.health, traffic)
             try:
-                yield Running(address, config, service, drain)
+                yield Running(address, opened.http_address, config, service, server, drain)
             finally:
                 await drain.run(section.drain_delay, section.shutdown_grace)
 
 
 @contextlib.asynccontextmanager
-async def _background(backend: Backend, health: Health) -> AsyncIterator[None]:
+async def _background(
+    backend: Backend, health: Health, server: Server, certificates: CertificateWatch | None
+) -> AsyncIterator[None]:
     """Run what goes on beside the calls; health has been looked at once before it yields."""
+    counting = server if isinstance(server, Counting) else None
     await _look(backend, health)
     tasks = [
         asyncio.create_task(_follow_store(backend, health), name="health"),
         asyncio.create_task(_sweep(backend), name="sweep"),
-        asyncio.create_task(_show_metrics(backend.metrics), name="metrics"),
+        asyncio.create_task(_show_metrics(backend.metrics, counting), name="metrics"),
     ]
+    if certificates:
+        follow = _follow_certificates(certificates, backend.metrics)
+        tasks.append(asyncio.create_task(follow, name="certificates"))
     try:
         yield
     finally:
@@ -253,11 +234,27 @@ async def _follow_store(backend: Backend, health: Health) -> None:
             log.exception("health cannot be looked at")
 
 
-async def _show_metrics(metrics: Metrics) -> None:
+async def _show_metrics(metrics: Metrics, counting: Counting | None) -> None:
     """Let others see what was counted: with several workers their supervisor reads files."""
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
+        if counting is not None:
+            metrics.engine.counted(counting.counts())
         metrics.tallies.flush()
+
+
+async def _follow_certificates(certificates: CertificateWatch, metrics: Metrics) -> None:
+    """Serve what is renewed on disk within seconds."""
+    while True:
+        metrics.certificate_expires(certificates.current.expires)
+        await asyncio.sleep(_CERTIFICATE_SECONDS)
+        try:
+            # Not in the loop: the files may be on a disk that is slow, or gone.
+            if found := await asyncio.to_thread(certificates.load):
+                certificates.replace(found)
+        except Exception:
+            # No reason to serve the old ones until they end.
+            log.exception("certificates cannot be looked at")
 
 
 async def _look(backend: Backend, health: Health) -> None:
@@ -278,58 +275,6 @@ async def _sweep(backend: Backend) -> None:
             # A key of ours that holds something else, say: no reason never to sweep again.
             log.exception("sweep failed")
         await asyncio.sleep(backend.config.sweep.interval)
-
-
-def _follow_signals(orders: Orders) -> None:
-    """Take orders by SIGTERM, SIGINT and SIGHUP, and stop when the supervisor is gone."""
-    loop = asyncio.get_running_loop()
-    on_terminal = sys.stderr.isatty()
-
-    def hang_up() -> None:
-        orders.obey(signal.SIGTERM if terminal_gone(on_terminal) else signal.SIGHUP)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, orders.obey, number)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    # Held back while a worker starts, where it would have ended it.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    if stopping.was_asked_for():
-        orders.obey(signal.SIGTERM)
-    if parent := multiprocessing.parent_process():
-        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, orders)
-
-
-def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, orders: Orders) -> None:
-    """Stop, and look no more: what is closed stays readable, and would keep the loop awake."""
-    loop.remove_reader(sentinel)
-    orders.lose_supervisor()
-
-
-def tls(config: Config) -> ServerTls | None:
-    """What the engine needs to know of the section ``server.tls``."""
-    section = config.server.tls
-    if section is None:
-        return None
-    return ServerTls(
-        cert_file=section.cert_file,
-        key_file=section.key_file,
-        client_ca_file=section.client_ca_file,
-        require_client_certificate=section.require_client_certificate,
-    )
-
-
-def limits(config: Config) -> Limits:
-    """What the engine needs to know of the section ``server``."""
-    section = config.server
-    return Limits(
-        max_concurrent_rpcs=section.max_concurrent_rpcs,
-        max_concurrent_streams=section.max_concurrent_streams,
-        max_message_bytes=section.max_message_bytes,
-        max_metadata_bytes=section.max_metadata_bytes,
-        max_connection_age=section.max_connection_age,
-        max_connection_age_grace=section.max_connection_age_grace,
-        handshake_timeout=section.handshake_timeout,
-    )
 
 
 def key_file(config: Config) -> Path:

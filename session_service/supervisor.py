@@ -1,6 +1,6 @@
 """Runs one serving process, or several on one port.
 
-One worker on ``grpc.aio`` is this process itself. Otherwise this is the supervisor of ``workers``: it
+One worker is this process itself. Otherwise this is the supervisor of ``workers``: it
 speaks neither gRPC nor Redis, restarts a worker that dies, passes SIGHUP on, and at SIGTERM lets each
 drain.
 """
@@ -16,27 +16,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from session_service import envoy_binary, stopping
+from session_service import stopping
 from session_service.app import make_metrics
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
-from session_service.listen_address import free_address
+from session_service.engines.native import availability
+from session_service.listen_address import free_address, listening
 from session_service.observability.exposition import (
     MetricsServer,
     forget_worker,
     share_metrics,
     shared_registry,
 )
-from session_service.serving import key_file, serve_by_signals, terminal_gone
+from session_service.opening import certificate_watch
+from session_service.orders import terminal_gone
+from session_service.serving import key_file, serve_by_signals
 from session_service.tokens.keys import load_key_ring
-from session_service.workers import EnvoyWorker, SpawnedWorker, Worker
+from session_service.workers import Worker
 
 _RESTART_SECONDS = 1.0
 _KILL_AFTER_SECONDS = 10.0
@@ -49,29 +51,33 @@ class WorkerFailedError(Exception):
     """A worker ended before it was ready; its own log says why."""
 
 
-def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
+def run(config: Config, on_ready: Callable[[str, str | None], None]) -> None:
     """Serve with as many workers as configured, until SIGTERM or SIGINT.
 
     Args:
         config: complete, as ``missing_to_serve`` says.
-        on_ready: called once with the address and the engine in use, when every worker serves.
+        on_ready: called once, when every worker serves, with the addresses of gRPC and of plain HTTP, which
+            may be the same; ``None`` = there is no plain HTTP.
 
     Raises:
         KeyRingError: the key file is not usable.
+        CertificateError: the certificates of ``server.tls`` are not usable.
         ConfigError: the engine cannot run here.
         OSError: the address cannot be listened on.
         WorkerFailedError: one of several workers did not start.
     """
-    # Each worker reads it again; what is wrong with it is told once.
+    # Each worker reads them again; what is wrong with them is logged once.
     load_key_ring(key_file(config))
-    config = _listening_on(config, free_address(config.server.listen))
+    certificate_watch(config)
     engine = engine_of(config)
+    config = _serving_with(config, engine)
 
     def tell(address: str) -> None:
-        on_ready(address, engine)
-        log.info("ready", extra={"address": address, "engine": engine.value})
+        http_address = config.server.http_listen if engine is Engine.GRPC_AIO else address
+        on_ready(address, http_address)
+        log.info("ready", extra={"address": address, "http_address": http_address, "engine": engine.value})
 
-    if engine is Engine.GRPC_AIO and config.server.workers == 1:
+    if config.server.workers == 1:
         registry = CollectorRegistry()
         with _metrics_endpoint(config, registry):
             uvloop.run(serve_by_signals(config, make_metrics(registry), tell))
@@ -80,33 +86,25 @@ def run(config: Config, on_ready: Callable[[str, Engine], None]) -> None:
         directory = Path(name)
         share_metrics(directory)
         with _metrics_endpoint(config, shared_registry(directory)):
-            start = _envoys(config, directory) if engine is Engine.ENVOY else partial(SpawnedWorker, config)
-            _Supervisor(config, start, partial(forget_worker, directory)).run(tell)
+            _Supervisor(config, partial(Worker, config), partial(forget_worker, directory)).run(tell)
 
 
 def engine_of(config: Config) -> Engine:
-    """The engine to serve with: the one configured, or Envoy where it can run.
+    """The engine to serve with: the one configured, or the native one where it can run.
 
     Raises:
-        ConfigError: Envoy is asked for and cannot run here.
+        ConfigError: an engine is asked for that cannot run here.
     """
-    if config.server.engine is Engine.GRPC_AIO:
-        return Engine.GRPC_AIO
-    problem = envoy_binary.unavailable()
+    asked = config.server.engine
+    if asked is Engine.GRPC_AIO:
+        return asked
+    problem = availability.unavailable()
     if not problem:
-        return Engine.ENVOY
-    if config.server.engine is Engine.ENVOY:
-        raise ConfigError(f"server.engine: envoy cannot run here: {problem}")
+        return Engine.NATIVE
+    if asked is Engine.NATIVE:
+        raise ConfigError(f"server.engine: {asked.value} cannot run here: {problem}")
     log.info("serving with grpc.aio", extra={"reason": problem})
     return Engine.GRPC_AIO
-
-
-def _envoys(config: Config, directory: Path) -> Callable[[], Worker]:
-    """Starts Envoys, each with a directory of its own."""
-    numbers = count(1)
-    return lambda: EnvoyWorker(
-        config, directory / f"envoy-{next(numbers)}", share_port=config.server.workers > 1
-    )
 
 
 class _Supervisor:
@@ -188,14 +186,27 @@ def _metrics_endpoint(config: Config, registry: CollectorRegistry) -> Iterator[N
         return
     address = config.metrics.listen
     try:
-        endpoint = MetricsServer(registry, address.host, address.port)
+        sockets, _ = listening(str(address), share_port=False)
     except OSError as error:
-        raise OSError(f"metrics.listen: cannot listen on {address}: {error.strerror}") from error
+        raise OSError(f"metrics.listen: {error}") from error
+    endpoint = MetricsServer(registry, sockets)
     try:
         yield
     finally:
         endpoint.close()
 
 
-def _listening_on(config: Config, address: str) -> Config:
-    return config.model_copy(update={"server": config.server.model_copy(update={"listen": address})})
+def _serving_with(config: Config, engine: Engine) -> Config:
+    """The configuration with this engine, and with addresses that were found free, ports and all.
+
+    Raises:
+        OSError: one cannot be listened on; the text names it and says why.
+    """
+    server = config.server
+    found: dict[str, object] = {"engine": engine, "listen": free_address(server.listen)}
+    if engine is Engine.GRPC_AIO and server.http_listen is not None:
+        try:
+            found["http_listen"] = free_address(server.http_listen)
+        except OSError as error:
+            raise OSError(f"server.http_listen: {error}") from error
+    return config.model_copy(update={"server": server.model_copy(update=found)})

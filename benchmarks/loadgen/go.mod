@@ -1,6 +1,6 @@
 module session-service/benchmarks/loadgen
 
-go 1.24.0
+go 1.26.0
 
 require golang.org/x/net v0.50.0
 

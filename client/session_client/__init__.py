@@ -60,10 +60,14 @@ Servers need no code of their own for it: ``AsyncSessionInterceptor`` and ``Sess
 ``SessionMiddleware`` ASGI, ``WsgiSessionMiddleware`` WSGI; ``session_client.fastapi`` has dependencies, and
 ``session_client.testing`` stands in for the service. Behind a guard, ``current_identity()`` is who asks.
 
+``aio_server`` makes a ``grpc.aio`` server that no request's path can end; ``grpc.aio.server`` makes one that
+one request with a path that is not UTF-8 ends.
+
 Besides it: ``ValueError``, ``TypeError`` and ``RuntimeError`` for mistakes in the calling program,
 and ``asyncio.CancelledError``.
 """
 
+from session_client._aio_server import aio_server
 from session_client._asgi import SessionMiddleware
 from session_client._async_admin import AsyncAdmin
 from session_client._async_client import AsyncSessionClient
@@ -163,6 +167,7 @@ __all__ = [
     "UserNotFound",
     "UsernameTaken",
     "WsgiSessionMiddleware",
+    "aio_server",
     "current_identity",
     "require_role",
 ]

@@ -17,10 +17,10 @@ Outcome: TypeAlias = Identity | SessionClientError
 """Whose live session a token belongs to, or what ``verify_token`` would have raised for it."""
 
 # The service's limits, as its API states them.
-_MAX_TOKENS: Final = 256
-_MAX_BYTES: Final = 262_144
+MAX_TOKENS: Final = 256
+MAX_BYTES: Final = 262_144
 # A field's tag, and a length of up to two bytes.
-_OVERHEAD: Final = 3
+OVERHEAD: Final = 3
 
 
 def token_list(access_tokens: Iterable[str]) -> list[str]:
@@ -48,12 +48,12 @@ def refused(tokens: Iterable[str]) -> dict[str, Outcome]:
 def batches(tokens: Iterable[str]) -> Iterator[list[str]]:
     """The tokens in lists that fit into one call each."""
     batch: list[str] = []
-    room = _MAX_BYTES
+    room = MAX_BYTES
     for token in tokens:
-        size = len(token) + _OVERHEAD
-        if len(batch) == _MAX_TOKENS or size > room:
+        size = len(token) + OVERHEAD
+        if len(batch) == MAX_TOKENS or size > room:
             yield batch
-            batch, room = [], _MAX_BYTES
+            batch, room = [], MAX_BYTES
         batch.append(token)
         room -= size
     if batch:

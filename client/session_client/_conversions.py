@@ -82,15 +82,19 @@ def tokens_of(message: session_service_pb2.RefreshTokenResponse) -> Tokens:
 
 def identity_of(message: session_service_pb2.VerifyTokenResponse) -> Identity:
     """The answer of a successful check."""
-    return Identity(
-        session_id=message.session_id,
-        user_id=message.user_id,
-        username=message.username,
-        roles=_shared(tuple(message.roles)),
-        token_expire_time=instant(message.token_expire_time),
-        session_expire_time=instant(message.session_expire_time),
-        last_active_time=instant(message.last_active_time),
+    return Identity.of_microseconds(
+        message.session_id,
+        message.user_id,
+        message.username,
+        _shared(tuple(message.roles)),
+        _microseconds(message.token_expire_time),
+        _microseconds(message.session_expire_time),
+        _microseconds(message.last_active_time),
     )
+
+
+def _microseconds(timestamp: Timestamp) -> int:
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
 
 
 @lru_cache(1_024)

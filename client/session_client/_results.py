@@ -120,12 +120,27 @@ class Identity:
         last_active_time: datetime,
     ) -> None:
         instants = (token_expire_time, session_expire_time, last_active_time)
+        kept = _INSTANTS.pack(*((one - _EPOCH) // _MICROSECOND for one in instants))
+        self._keep(session_id, user_id, username, roles, kept)
+
+    @classmethod
+    def of_microseconds(
+        cls, session_id: str, user_id: str, username: str, roles: tuple[str, ...], *instants: int
+    ) -> Identity:
+        """As the class, with instants in microseconds of Unix time: a datetime is made when it is read."""
+        made = cls.__new__(cls)
+        made._keep(session_id, user_id, username, roles, _INSTANTS.pack(*instants))  # noqa: SLF001 - its own
+        return made
+
+    def _keep(
+        self, session_id: str, user_id: str, username: str, roles: tuple[str, ...], instants: bytes
+    ) -> None:
         keep = object.__setattr__
         keep(self, "session_id", session_id)
         keep(self, "user_id", user_id)
         keep(self, "username", username)
         keep(self, "roles", roles)
-        keep(self, "_instants", _INSTANTS.pack(*((one - _EPOCH) // _MICROSECOND for one in instants)))
+        keep(self, "_instants", instants)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The usual way to copy and pickle writes to the fields.

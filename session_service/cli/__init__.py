@@ -1,5 +1,11 @@
 """The command line: ``session-service``."""
 
+import os
+
+# gRPC reads it when it is imported, and would write a line of its own for each header that it cannot read:
+# whoever sends those could fill the disk.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 try:
     from session_service.cli.main import main
 except ModuleNotFoundError as error:

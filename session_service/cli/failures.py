@@ -2,7 +2,8 @@
 
 ==== ============================================================================
 0    done
-1    refused: not found, already there, a value out of its limits, drift found
+1    refused: not found, already there, a value out of its limits, drift found;
+     a server that could not start, or that ended by itself
 2    the command line or the configuration is wrong
 3    Redis is not available
 ==== ============================================================================
@@ -14,8 +15,10 @@ from typing import Final
 
 import click
 
+from session_service.certificate_files import CertificateError
 from session_service.config import ConfigError
 from session_service.domain.errors import SessionServiceError, StoreUnavailable
+from session_service.serving import ServingEndedError
 from session_service.storage.directory_lock import DirectoryInUse
 from session_service.storage.embedded import EmbeddedRedisError
 from session_service.supervisor import WorkerFailedError
@@ -45,9 +48,11 @@ _FAILURES: Final[dict[type[Exception], type[click.ClickException]]] = {
     EmbeddedRedisError: Unavailable,
     ConfigError: Misused,
     KeyRingError: Misused,
+    CertificateError: Misused,
     SessionServiceError: Refused,
     DirectoryInUse: Refused,
     WorkerFailedError: Refused,
+    ServingEndedError: Refused,
     OSError: Refused,
 }
 

@@ -36,7 +36,7 @@ def serve(settings: Settings, *, workers: int | None, engine: str | None) -> Non
         _serve_in_development(config)
         return
     with _embedded_redis(config):
-        supervisor.run(config, lambda _address, _engine: None)
+        supervisor.run(config, lambda _address, _http_address: None)
 
 
 def _serve_in_development(config: Config) -> None:
@@ -45,8 +45,8 @@ def _serve_in_development(config: Config) -> None:
         development = develop(config)
         development.add_demo_user()
 
-        def announce(address: str, engine: Engine) -> None:
-            click.echo(development.announce(address, rest=engine is Engine.ENVOY))
+        def announce(address: str, http_address: str | None) -> None:
+            click.echo(development.announce(address, http_address))
 
         supervisor.run(development.config, announce)
 

@@ -70,6 +70,10 @@ def _server_conflicts(config: Config) -> Iterator[str]:
         yield "server.tls.require_client_certificate: needs server.tls.client_ca_file"
     if config.server.workers > 1 and config.server.listen.startswith("unix:"):
         yield "server.workers: must be 1 where server.listen is a unix socket, which cannot be shared"
+    if config.server.http_listen == config.server.listen:
+        yield "server.http_listen: must be another address than server.listen, where gRPC is served"
+    if config.server.workers > 1 and (config.server.http_listen or "").startswith("unix:"):
+        yield "server.workers: must be 1 where server.http_listen is a unix socket, which cannot be shared"
     keys = config.admin.service_keys
     if len({key.name for key in keys}) < len(keys):
         yield "admin.service_keys: two keys have the same name"

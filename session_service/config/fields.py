@@ -18,6 +18,7 @@ _MAX_PORT = 65_535
 MAX_INT32 = 2**31 - 1
 _MAX_SECONDS = MAX_INT32 // 1000
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 # Which browsers leave out of an origin.
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -63,6 +64,13 @@ def _read_origin(value: str) -> str:
     return f"{scheme}://{host}" if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
 
 
+def _read_header_name(value: str) -> str:
+    """A field name (RFC 9110 §5.1), in lower case as requests are compared."""
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("must be the name of a header field")
+    return value.lower()
+
+
 def _read_network(value: object) -> object:
     """Read here, since pydantic names both of its attempts in the key of an error."""
     try:
@@ -97,6 +105,7 @@ def _read_public_path(value: str) -> str:
 
 Listen = Annotated[str, AfterValidator(_read_listen)]
 Origin = Annotated[str, AfterValidator(_read_origin)]
+HeaderName = Annotated[str, AfterValidator(_read_header_name)]
 Address = Annotated[HostPort, BeforeValidator(_read_host_port)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_read_network)]
 CookieName = Annotated[str, AfterValidator(_read_cookie_name)]

@@ -13,6 +13,7 @@ from session_service.config.fields import (
     Address,
     CookieName,
     Count,
+    HeaderName,
     Items,
     Listen,
     Network,
@@ -103,7 +104,7 @@ class Engine(StrEnum):
     """What carries the calls."""
 
     AUTO = "auto"
-    ENVOY = "envoy"
+    NATIVE = "native"
     GRPC_AIO = "grpc-aio"
 
 
@@ -124,9 +125,13 @@ class ServerSection(Section):
     """Where to listen, and the limits of one worker."""
 
     listen: Listen = Field(default="127.0.0.1:50051", description="host:port or unix:path to serve on")
+    http_listen: Listen | None = Field(
+        default=None,
+        description="host:port or unix:path where grpc-aio has plain HTTP served; none = nowhere",
+    )
     engine: Engine = Field(
         default=Engine.AUTO,
-        description="what carries the calls: Envoy, with REST, or grpc.aio; auto = Envoy if it can run",
+        description="what carries the calls: native or grpc-aio; auto = native where it is installed",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port"
@@ -164,7 +169,11 @@ class ServerSection(Section):
     )
     cors_origins: Items[Origin] = Field(
         default=(),
-        description="origins, scheme://host[:port], whose pages may call from a browser (Envoy engine)",
+        description="origins, scheme://host[:port], whose pages may call from a browser",
+    )
+    cors_headers: Items[HeaderName] = Field(
+        default=(),
+        description="header fields that those pages may send besides what the service and tracing need",
     )
     reflection: bool = Field(
         default=False, description="whether gRPC reflection is served; --dev turns it on"

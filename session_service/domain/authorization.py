@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from session_service.domain.checks import TokenCheck
+from session_service.domain.checks import Asked, TokenCheck
 from session_service.domain.credentials import Credentials
 from session_service.domain.errors import RoleRequired
 from session_service.domain.models import Identity
@@ -43,9 +43,26 @@ class Authorization:
             SessionServiceError: the token is not good, or nothing is known of it; see
                 ``Credentials.token`` and ``TokenCheck.check``.
         """
+        return await self.outcome_of(self.asked(target, authorization, cookies, role))
+
+    async def outcome_of(self, asked: Asked) -> Identity | None:
+        """Check what is asked; returns and raises as ``decide``."""
+        token, _, role = asked
+        return None if token is None else allowed(await self._check.check(token), role)
+
+    def asked(self, target: str, authorization: str | None, cookies: str | None, role: str | None) -> Asked:
+        """What is to be checked before the request may pass; arguments and errors as ``decide``."""
         if target in self._public_paths:
-            return None
-        identity = await self._check.check(self._credentials.token(authorization, cookies))
-        if role is not None and not (role and role in identity.roles):
-            raise RoleRequired(role=role)
-        return identity
+            return None, 0.0, None
+        return self._credentials.token(authorization, cookies), 0.0, role
+
+
+def allowed(identity: Identity, role: str | None) -> Identity:
+    """Who makes the request, if they have the role that it demands.
+
+    Raises:
+        RoleRequired: they have not.
+    """
+    if role is not None and not (role and role in identity.roles):
+        raise RoleRequired(role=role)
+    return identity

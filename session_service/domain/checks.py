@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeAlias
 
 from session_service.domain.errors import (
     SessionEnded,
-    SessionServiceError,
     StoreUnavailable,
     TokenExpired,
     TokenMissing,
@@ -23,7 +22,20 @@ CLOCK_SKEW_SECONDS = 5
 
 # A signature that this process has not seen takes some 0.1 ms: after so many, others have a turn.
 _SIGNATURES_IN_A_ROW: Final = 32
+_ROW_SECONDS: Final = 0.001
 _TOUCHES_AT_ONCE: Final = 8
+
+Outcome: TypeAlias = Identity | Exception
+"""What ``TokenCheck.check`` returns or raises."""
+
+Asked: TypeAlias = tuple[str | None, float, str | None]
+"""A token, seconds by which the answer may be out of date, a role that its user must have.
+
+No token: nothing is to be checked. No role: anybody will do. A plain tuple, as one is made at every check.
+"""
+
+Settle: TypeAlias = Callable[[Sequence[int], Sequence[Outcome]], None]
+"""Takes the outcomes of some checks of a batch: their places in it, and what each came to."""
 
 
 class TokenCheck:
@@ -60,6 +72,7 @@ class TokenCheck:
         self._steady = steady
         self._touching: set[str] = set()
         self._one_batch = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def check(self, token: str, max_staleness: float = 0.0) -> Identity:
         """Accept a token or raise; the one place where a token becomes an identity (I1).
@@ -75,7 +88,9 @@ class TokenCheck:
             SessionEnded: a good token without a live session (ASVS 7.4.1).
             StoreUnavailable: nothing is known about the session.
         """
-        claims = self._claims(token)
+        return await self._checked(self._claims(token), max_staleness)
+
+    async def _checked(self, claims: AccessClaims, max_staleness: float) -> Identity:
         if max_staleness:
             known = self._near.get(claims.token_id, max_staleness)
             if known is not None:
@@ -88,7 +103,19 @@ class TokenCheck:
             await self._touch(claims)
         return identity
 
-    async def check_all(self, tokens: Sequence[str]) -> list[Identity | Exception]:
+    def check_each(self, tokens: Sequence[str], bounds: Sequence[float], settle: Settle) -> None:
+        """Begin many checks that came by themselves; each ends as ``check`` would end it.
+
+        All that need the store share a trip to it. What is known without it is settled before this returns.
+
+        Args:
+            tokens: compact JWTs; one may be there more than once.
+            bounds: for each token what ``check`` takes as ``max_staleness``.
+            settle: called with outcomes as they become known, until each place had its own; must not raise.
+        """
+        self._check_from(0, tokens, bounds, settle)
+
+    async def check_all(self, tokens: Sequence[str]) -> list[Outcome]:
         """Check many tokens strictly in one round trip, each as if it were alone.
 
         Args:
@@ -115,6 +142,95 @@ class TokenCheck:
             told; that only if ``watch.feed`` is set.
         """
         return await self._watched(self._claims(token), watch)
+
+    def _check_from(self, first: int, tokens: Sequence[str], bounds: Sequence[float], settle: Settle) -> None:
+        """Look at the tokens from a place on, and give others a turn where that takes long."""
+        known: list[int] = []
+        outcomes: list[Outcome] = []
+        asked: list[int] = []
+        claims: list[AccessClaims] = []
+        row_ends, begun = first + _SIGNATURES_IN_A_ROW, self._steady()
+        for place in range(first, len(tokens)):
+            if place == row_ends:
+                row_ends += _SIGNATURES_IN_A_ROW
+                if self._steady() - begun > _ROW_SECONDS:
+                    asyncio.get_running_loop().call_soon(self._check_from, place, tokens, bounds, settle)
+                    break
+            bound = bounds[place]
+            try:
+                each = self._claims(tokens[place])
+                identity = self._near.get(each.token_id, bound) if bound else None
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this token's alone
+                known.append(place)
+                outcomes.append(error)
+                continue
+            if identity is not None:
+                known.append(place)
+                outcomes.append(identity)
+            elif bound and each.token_id not in self._near:
+                self._begin(self._settle_alone(place, each, bound, settle))
+            else:
+                asked.append(place)
+                claims.append(each)
+        if claims:
+            for share, states in self._reader.read_shares(claims):
+                whole = len(share) == len(claims)
+                places = asked if whole else [asked[each] for each in share]
+                theirs = claims if whole else [claims[each] for each in share]
+                self._begin(self._settle_read(places, theirs, states, settle))
+        if known:
+            settle(known, outcomes)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _settle_alone(self, place: int, claims: AccessClaims, bound: float, settle: Settle) -> None:
+        outcome: Outcome
+        try:
+            outcome = await self._checked(claims, bound)
+        except Exception as error:  # noqa: BLE001 - the outcome
+            outcome = error
+        settle((place,), (outcome,))
+
+    async def _settle_read(
+        self,
+        places: list[int],
+        claims: list[AccessClaims],
+        states: Awaitable[Sequence[LiveState | Exception | None]],
+        settle: Settle,
+    ) -> None:
+        """Judge what the store says; whose activity is to be noted is settled after that, as in ``check``."""
+        try:
+            found = await states
+        except Exception as error:  # noqa: BLE001 - unforeseen, and the outcome of these all the same
+            settle(places, [error] * len(places))
+            return
+        outcomes = [self._outcome(each, state) for each, state in zip(claims, found, strict=True)]
+        due = self._all_due(outcomes)
+        if due:
+            late = frozenset(due)
+            self._begin(self._settle_touched(due, places, claims, outcomes, settle))
+            rest = [place for place in range(len(places)) if place not in late]
+            settle([places[each] for each in rest], [outcomes[each] for each in rest])
+        else:
+            settle(places, outcomes)
+
+    async def _settle_touched(
+        self,
+        due: list[int],
+        places: list[int],
+        claims: list[AccessClaims],
+        outcomes: list[Outcome],
+        settle: Settle,
+    ) -> None:
+        answers = [outcomes[each] for each in due]
+        try:
+            await self._touch_all([claims[each] for each in due], answers)
+        except Exception as error:  # noqa: BLE001 - the outcome, as in `check`
+            answers = [error] * len(due)
+        settle([places[each] for each in due], answers)
 
     def _claims(self, token: str) -> AccessClaims:
         if not token:
@@ -170,25 +286,41 @@ class TokenCheck:
 
     def _judged(self, claims: AccessClaims, live: LiveState | None) -> Identity:
         """The identity, if token and session belong together."""
-        if live is None or live.token_session_id != claims.session_id:
-            raise self._refusal(claims, live)
+        outcome = self._outcome(claims, live)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _outcome(self, claims: AccessClaims, state: LiveState | Exception | None) -> Outcome:
+        """What a token comes to whose session is in this state; the one place that says so."""
+        if isinstance(state, Exception):
+            return state
+        if state is None or state.token_session_id != claims.session_id:
+            return self._refusal(claims, state)
         return Identity(
             claims.user_id,
             claims.session_id,
-            live.username,
-            live.roles,
+            state.username,
+            state.roles,
             claims.expires_at,
-            live.last_active_ms,
-            live.expires_ms,
+            state.last_active_ms,
+            state.expires_ms,
         )
 
-    def _outcome(self, claims: AccessClaims, state: LiveState | Exception | None) -> Identity | Exception:
-        if isinstance(state, Exception):
-            return state
-        try:
-            return self._judged(claims, state)
-        except SessionServiceError as refusal:
-            return refusal
+    def _all_due(self, outcomes: Sequence[Outcome]) -> list[int]:
+        """The places of sessions whose activity is to be noted."""
+        policy, now_ms = self._policy, self._now_ms()
+        active = [outcome.last_active_ms for outcome in outcomes if type(outcome) is Identity]
+        # All are between the first and the last, so that for most batches two of them will do.
+        if not active or not (
+            touch_due(policy, now_ms, min(active)) or touch_due(policy, now_ms, max(active))
+        ):
+            return []
+        return [
+            place
+            for place, outcome in enumerate(outcomes)
+            if isinstance(outcome, Identity) and touch_due(policy, now_ms, outcome.last_active_ms)
+        ]
 
     def _touch_due(self, identity: Identity) -> bool:
         return touch_due(self._policy, self._now_ms(), identity.last_active_ms)
@@ -209,9 +341,7 @@ class TokenCheck:
             self._touching.discard(claims.session_id)
         return True
 
-    async def _touch_all(
-        self, claims: Sequence[AccessClaims], answers: Sequence[Identity | Exception]
-    ) -> None:
+    async def _touch_all(self, claims: Sequence[AccessClaims], answers: Sequence[Outcome]) -> None:
         """Note the activity of those for whom it is due, a few at a time, until it cannot be noted."""
         due = {
             each.session_id: each

@@ -7,7 +7,7 @@ each has the effect of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from session_service.domain.events import AuditEvent
@@ -71,6 +71,15 @@ class SessionReader(Protocol):
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip, and never raises."""
+
+    def read_shares(
+        self, claims: Sequence[AccessClaims]
+    ) -> Sequence[tuple[Sequence[int], Awaitable[Sequence[LiveState | Exception | None]]]]:
+        """As ``read_all``, apart for each part of the store, so that none waits for another.
+
+        Returns:
+            Places in ``claims``, and what comes of them; each to be awaited once.
+        """
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""

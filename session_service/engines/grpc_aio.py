@@ -1,4 +1,4 @@
-"""The engine that runs everywhere: ``grpc.aio.server``; the reference for behaviour.
+"""The engine that runs everywhere: ``grpc.aio``; the reference for behaviour.
 
 Must be made inside the process and the event loop that serve: gRPC objects do not survive a
 fork, and one loop serves one process.
@@ -6,16 +6,18 @@ fork, and one loop serves one process.
 
 from __future__ import annotations
 
-from typing import Final
+from collections import deque
+from typing import Any, Final
 
 import grpc
+from session_client import aio_server
 
+from session_service.certificate_files import Certificates, CertificateWatch
 from session_service.rpc.limits import (
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,
     KEEPALIVE_TIMEOUT_SECONDS,
     Limits,
-    ServerTls,
 )
 
 FIXED_OPTIONS: Final = [
@@ -42,21 +44,57 @@ def make_server(limits: Limits, *, share_port: bool) -> grpc.aio.Server:
             port is an error instead of a stale process that silently gets half of the calls.
     """
     options = [("grpc.so_reuseport", int(share_port)), *_options(limits)]
-    return grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.max_open_calls)
+    return aio_server(options=options, maximum_concurrent_rpcs=limits.max_open_calls)
 
 
-def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None) -> int:
+def listen(
+    server: grpc.aio.Server,
+    address: str,
+    certificates: CertificateWatch | None,
+    *,
+    require_client_certificate: bool = False,
+) -> int:
     """Bind the server to ``host:port`` or ``unix:path``; returns the port.
+
+    Args:
+        server: one without ports.
+        address: where.
+        certificates: for TLS; what replaces them is served to connections that come from then on.
+        require_client_certificate: turn away a client without one.
 
     Raises:
         OSError: the address cannot be bound.
     """
     try:
-        if tls is None:
+        if certificates is None:
             return server.add_insecure_port(address)
-        return server.add_secure_port(address, _credentials(tls))
+        renewal = _Renewal()
+        certificates.subscribe(renewal.use)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            renewal.take(), renewal.take, require_client_certificate
+        )
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}") from error
+
+
+class _Renewal:
+    """Hands certificates over to gRPC, which asks for others before each handshake, in threads of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Any] = deque(maxlen=1)
+
+    def use(self, certificates: Certificates) -> None:
+        """Have these taken next."""
+        pair = (certificates.key, certificates.chain)
+        self._waiting.append(grpc.ssl_server_certificate_configuration([pair], certificates.client_roots))
+
+    def take(self) -> Any:  # noqa: ANN401 - grpc's own type has no name
+        """What is to be served from now on, once: gRPC takes possession of it; ``None`` = as before."""
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
@@ -72,12 +110,3 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_grace_ms", round(limits.max_connection_age_grace * 1000)),
         ("grpc.server_handshake_timeout_ms", round(limits.handshake_timeout * 1000)),
     ]
-
-
-def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
-    """Read the files and make gRPC's credentials of them."""
-    roots = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
-    pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=roots, require_client_auth=tls.require_client_certificate
-    )

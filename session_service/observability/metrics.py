@@ -6,7 +6,8 @@ set of values: no caller can add a series.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -51,6 +52,11 @@ class CallMetrics:
         if bound is None:
             bound = self._bind(method, reason)
         bound.observe(seconds)
+
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Note calls that took so many seconds each."""
+        bound = self._bound.get((method, reason)) or self._bind(method, reason)
+        bound.observe_many(seconds, count)
 
     def _bind(self, method: str, reason: str) -> Tally:
         known = method in self._methods
@@ -230,6 +236,48 @@ class EventMetrics:
         self._lost.inc(count)
 
 
+class EngineMetrics:
+    """What an engine counts by itself, since no call comes of it."""
+
+    _OPEN: Final = {
+        "connections": "Connections that are open.",
+        "calls": "Requests that are open, streams among them.",
+    }
+    _SO_FAR: Final = {
+        "accepted": "Connections accepted.",
+        "refused_connections": "Connections closed at once because too many were open.",
+        "refused_calls": "Requests refused because too many were open.",
+        "failed_handshakes": "Connections whose TLS handshake failed or took too long.",
+        "malformed": "Requests and connections that were no HTTP or gRPC.",
+        "timed_out": "Connections and requests that took too long.",
+        "floods": "Connections ended for a flood of resets, pings, settings or empty frames.",
+    }
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = {
+            name: Gauge(f"session_engine_{name}", text, registry=registry, multiprocess_mode="livesum")
+            for name, text in self._OPEN.items()
+        }
+        self._so_far = {
+            name: Counter(f"session_engine_{name}", text, registry=registry)
+            for name, text in self._SO_FAR.items()
+        }
+        self._last = dict.fromkeys(self._SO_FAR, 0)
+
+    def counted(self, counts: Mapping[str, int]) -> None:
+        """Note what is open now, and what has happened since the last time.
+
+        Args:
+            counts: by name; those of no metric are passed over.
+        """
+        for name, gauge in self._open.items():
+            gauge.set(counts.get(name, 0))
+        for name, counter in self._so_far.items():
+            now = counts.get(name, 0)
+            counter.inc(max(0, now - self._last[name]))
+            self._last[name] = now
+
+
 class Metrics:
     """All of them.
 
@@ -239,6 +287,8 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
+        self._registry = registry
+        self._certificate: Gauge | None = None
         self.tallies = Tallies(registry)
         self.calls = CallMetrics(registry, self.tallies, methods)
         self.decisions = DecisionMetrics(registry)
@@ -246,6 +296,7 @@ class Metrics:
         self.hashing = HashingMetrics(registry)
         self.sweeps = SweepMetrics(registry)
         self.events = EventMetrics(registry)
+        self.engine = EngineMetrics(registry)
         self.store_up = Gauge(
             "session_store_up",
             "Whether Redis answers, as health reports it: 1 or 0.",
@@ -258,3 +309,14 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+    def certificate_expires(self, at: float) -> None:
+        """Show when the served certificate ends, in seconds since 1970; without TLS nothing is shown."""
+        if self._certificate is None:
+            self._certificate = Gauge(
+                "session_tls_certificate_expiry_seconds",
+                "When the certificate that is served ends, in seconds since 1970; earliest of all workers.",
+                registry=self._registry,
+                multiprocess_mode="livemin",
+            )
+        self._certificate.set(at)

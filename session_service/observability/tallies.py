@@ -38,6 +38,11 @@ class Tally:
         self._counts[bucket] += 1
         self._sum += amount
 
+    def observe_many(self, amount: float, count: int) -> None:
+        """Count as many observations of one amount."""
+        self._counts[bisect_left(self._bounds, amount)] += count
+        self._sum += amount * count
+
     def flush(self) -> None:
         """Move what was counted over to the series; by one thread at a time, while another observes."""
         # Taken away first: what is observed while the series is added to is for the next time.

@@ -2,7 +2,7 @@
 
 A ``Boundary`` has the registration surface of ``grpc.aio.Server``, so the generated
 ``add_…Servicer_to_server`` functions register on it; it wraps each method and passes it on to
-the engine. Around a method, from the outside in:
+the engines. Around a method, from the outside in:
 
 1. ``measured``: the observer learns method, reason and duration;
 2. ``answered``: every error becomes a status of ``rpc.status``; what is unforeseen is logged
@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import grpc
@@ -29,7 +29,7 @@ from google.protobuf.message import DecodeError
 from session_service.domain.errors import FieldViolation, InvalidArgument, Overloaded
 from session_service.rpc.limits import LARGER_REQUESTS, Limits
 from session_service.rpc.refusals import TooLargeError
-from session_service.rpc.status import status_of
+from session_service.rpc.status import RpcStatus, status_of
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 StreamBehaviour = Callable[[Any, Any], AsyncIterator[Any]]
@@ -56,7 +56,31 @@ class Engine(Protocol):
         """Take handlers that look methods up by name."""
 
 
-class _Room:
+class MethodHandlers(grpc.GenericRpcHandler):
+    """Handlers by the full names of their methods, which an engine may also list.
+
+    Args:
+        methods: by name, such as ``/session.v1.SessionService/Login``.
+    """
+
+    def __init__(self, methods: Handlers) -> None:
+        self.methods = methods
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of a call's method; ``None`` if it is not one of these."""
+        return self.methods.get(handler_call_details.method)
+
+
+class BatchObserver(CallObserver, Protocol):
+    """Told of calls that ended together, too."""
+
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Note so many calls of one method that ended alike."""
+
+
+class Room:
     """Room for some calls at a time."""
 
     __slots__ = ("_left",)
@@ -80,20 +104,21 @@ class _Room:
 
 
 class Boundary:
-    """Wraps each registered method and passes it on to an engine.
+    """Wraps each registered method and passes it on to the engines.
 
     Args:
-        engine: where methods are registered.
+        engines: where methods are registered: the calls of all share the limits.
         observer: told of every call.
         limits: unary calls in hand at once, a quarter of it for each method's streams besides; sizes of
             messages.
     """
 
-    def __init__(self, engine: Engine, observer: CallObserver, limits: Limits) -> None:
-        self._engine = engine
+    def __init__(self, engines: Sequence[Engine], observer: CallObserver, limits: Limits) -> None:
+        self._engines = engines
         self._observer = observer
         self._limits = limits
-        self._calls = _Room(limits.max_concurrent_rpcs)
+        self.calls = Room(limits.max_concurrent_rpcs)
+        """Where unary calls find room."""
         self._quarter = max(1, limits.max_concurrent_rpcs // 4)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -106,11 +131,11 @@ class Boundary:
         per method and goes through all of those tasks at every call.
         """
         wrapped = {
-            name: self._wrapped(f"/{service_name}/{name}", handler)
+            f"/{service_name}/{name}": self._wrapped(f"/{service_name}/{name}", handler)
             for name, handler in method_handlers.items()
         }
-        generic = grpc.method_handlers_generic_handler(service_name, wrapped)
-        self._engine.add_generic_rpc_handlers((generic,))
+        for engine in self._engines:
+            engine.add_generic_rpc_handlers((MethodHandlers(wrapped),))
 
     def _wrapped(
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
@@ -120,7 +145,7 @@ class Boundary:
         read, write = safe_deserializer(handler.request_deserializer, limit), handler.response_serializer
         behaviour: Any = handler.unary_unary
         if not handler.response_streaming and not handler.request_streaming:
-            room = _Room(self._quarter) if method in LARGER_REQUESTS else self._calls
+            room = Room(self._quarter) if method in LARGER_REQUESTS else self.calls
             unary = self._answered(method, behaviour, room)
             return grpc.unary_unary_rpc_method_handler(unary, read, write)
         behaviour = handler.stream_stream or handler.unary_stream
@@ -129,14 +154,14 @@ class Boundary:
             if handler.request_streaming
             else grpc.unary_stream_rpc_method_handler
         )
-        room = _Room(self._quarter)
+        room = Room(self._quarter)
         if inspect.isasyncgenfunction(behaviour):
             return make(self._streamed(method, behaviour, room), read, write)
         if handler.request_streaming:
             behaviour = _of_whole_messages(behaviour)
         return make(self._answered(method, behaviour, room), read, write)
 
-    def _answered(self, method: str, behaviour: Behaviour, room: _Room) -> Behaviour:
+    def _answered(self, method: str, behaviour: Behaviour, room: Room) -> Behaviour:
         """A unary method, or a streaming one that writes to its context."""
         ended = self._observer.call_ended
 
@@ -163,7 +188,7 @@ class Boundary:
 
         return answer
 
-    def _streamed(self, method: str, behaviour: StreamBehaviour, room: _Room) -> StreamBehaviour:
+    def _streamed(self, method: str, behaviour: StreamBehaviour, room: Room) -> StreamBehaviour:
         """A method that yields its responses."""
         ended = self._observer.call_ended
 
@@ -230,15 +255,21 @@ async def _whole_messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield request
 
 
+def failure(method: str, error: Exception) -> RpcStatus:
+    """The status that a call ends with for an error; what nobody foresaw is logged."""
+    status = status_of(error)
+    if status.code is grpc.StatusCode.INTERNAL:
+        log.error("call failed", exc_info=error, extra={"method": method})
+    return status
+
+
 def _fail(method: str, error: Exception, context: Any) -> str:
     """Give the call the error's status; returns its reason.
 
     By setting, not by ``abort``: a server that stops does not wait for calls that aborted
     (grpc#37239), and on the way to a failed check no second exception is raised.
     """
-    status = status_of(error)
-    if status.code is grpc.StatusCode.INTERNAL:
-        log.error("call failed", exc_info=error, extra={"method": method})
+    status = failure(method, error)
     context.set_code(status.code)
     context.set_details(status.message)
     context.set_trailing_metadata(status.trailers)

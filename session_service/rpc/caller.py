@@ -16,7 +16,7 @@ from session_service.domain.service_keys import ServiceKey, ServiceKeys
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_AUTHORIZATION = "authorization"
+AUTHORIZATION = "authorization"
 _SERVICE_KEY = "x-service-key"
 _FORWARDED_FOR = "x-forwarded-for"
 
@@ -28,7 +28,11 @@ def bearer_token(context: Context) -> str:
         TokenMissing: there is no such metadata.
         TokenInvalid: there are two, or another scheme.
     """
-    values = list(metadata_values(context, _AUTHORIZATION))
+    return bearer_of(list(metadata_values(context, AUTHORIZATION)))
+
+
+def bearer_of(values: Sequence[str]) -> str:
+    """The access token in a call's values of ``authorization``; raises as ``bearer_token``."""
     if not values:
         raise TokenMissing
     if len(values) > 1:

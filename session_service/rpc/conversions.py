@@ -74,9 +74,19 @@ def page_messages(page: SessionPage, current: str = "") -> list[session_pb2.Sess
     return [session_message(session, current) for session in page.sessions]
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenResponse:
-    """The answer of a successful check, to be sent as it is.
+    """The answer of a successful check, to be sent as it is."""
+    return _verified(identity)[0]
+
+
+def verified_bytes(identity: Identity) -> bytes:
+    """The same, serialised."""
+    return _verified(identity)[1]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _verified(identity: Identity) -> tuple[session_service_pb2.VerifyTokenResponse, bytes]:
+    """Both forms of the answer.
 
     Remembered, because it is the same from one note of the session's activity to the next. What Redis said
     is in the key, so that nothing out of date is ever found.
@@ -91,7 +101,7 @@ def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenRespo
     message.token_expire_time.seconds = identity.token_expires_at
     _set(message.session_expire_time, identity.session_expires_ms)
     _set(message.last_active_time, identity.last_active_ms)
-    return message
+    return message, message.SerializeToString()
 
 
 def _set(timestamp: Timestamp, milliseconds: int) -> None:

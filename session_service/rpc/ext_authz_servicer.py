@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from session_service.domain.authorization import Authorization
+from session_service.domain.checks import Asked, Outcome
 from session_service.domain.errors import FieldViolation, InvalidArgument
 from session_service.domain.models import Identity
 from session_service.rpc import identity_headers
@@ -17,7 +18,7 @@ from session_service.rpc.caller import Context
 from session_service.rpc.decisions import DecisionObserver, Decisions
 from session_service.rpc.envoy_auth import external_auth_pb2 as pb
 from session_service.rpc.envoy_auth import external_auth_pb2_grpc as pb_grpc
-from session_service.rpc.http_status import http_response_of
+from session_service.rpc.http.status import http_response_of
 from session_service.rpc.identity_headers import IdentityHeaders
 from session_service.rpc.status import coded
 
@@ -52,18 +53,32 @@ class ExtAuthzServicer(pb_grpc.AuthorizationServicer):
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Decide on one request."""
+        outcome: Outcome | None
+        try:
+            outcome = await self._authorization.outcome_of(self.asked(request))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
+            outcome = error
+        return self.decided(outcome)
+
+    def asked(self, request: pb.CheckRequest) -> Asked:
+        """What is to be checked for a request; raises what forbids it before."""
         attributes = request.attributes
         http = attributes.request.http
         headers = http.headers
+        return self._authorization.asked(
+            http.path, headers.get("authorization"), headers.get("cookie"), _role(attributes)
+        )
+
+    def decided(self, outcome: Outcome | None) -> pb.CheckResponse:
+        """The answer to what the check came to; ``None``: the request is public."""
         try:
-            identity = await self._authorization.decide(
-                http.path, headers.get("authorization"), headers.get("cookie"), _role(attributes)
-            )
-            response = self._public if identity is None else self._allow(identity)
+            if isinstance(outcome, Exception):
+                raise outcome
+            response = self._public if outcome is None else self._allow(outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through
             self._decisions.denied(error)
             return _denied(error)
-        self._decisions.passed(identity)
+        self._decisions.passed(outcome)
         return response
 
     def _allow(self, identity: Identity) -> pb.CheckResponse:

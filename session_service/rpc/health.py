@@ -23,6 +23,7 @@ class Health:
         self._ending = ending
         self._services = ("", *services)
         self._serving: bool | None = None
+        self._stopped = False
 
     async def follow(self, healthy: bool) -> bool:
         """Report whether the store answers; returns whether that is news."""
@@ -35,8 +36,14 @@ class Health:
                 await self.servicer.set(service, status)
         return news
 
+    @property
+    def serving(self) -> bool:
+        """Whether SERVING is what is reported of the server as a whole."""
+        return bool(self._serving) and not self._stopped
+
     async def stop(self) -> None:
         """Report NOT_SERVING from here on: the server is about to stop."""
+        self._stopped = True
         await self.servicer.enter_graceful_shutdown()
 
     def end_streams(self) -> None:

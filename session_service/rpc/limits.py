@@ -13,6 +13,9 @@ IDLE_SECONDS: Final = 900
 REQUEST_SECONDS: Final = 10.0
 """How long a request that is no stream may take to arrive; by REST, to be answered too."""
 
+MAX_CONNECTIONS: Final = 10_000
+"""Connections that may be open at once, where the process may have as many files open."""
+
 # Whoever opens calls and sends no request keeps others out only with so many times the calls that
 # are served at once; each takes some 20 KB until it sends one or its connection comes of age.
 _UNSAID: Final = 8

@@ -62,3 +62,9 @@ class UnknownEncodingError(RefusedError):
     """A message is compressed in a way that the server does not read."""
 
     code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class LateError(RefusedError):
+    """The request did not arrive in time."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED

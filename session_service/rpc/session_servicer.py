@@ -63,8 +63,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
     async def VerifyToken(self, request: pb.VerifyTokenRequest, context: Context) -> pb.VerifyTokenResponse:
         """Check a token: signature and live session, as of now unless the caller says otherwise."""
         token = request.token or bearer_token(context)
-        identity = await self._check.check(token, max_staleness_of(request))
-        return conversions.verified_message(identity)
+        return conversions.verified_message(await self._check.check(token, max_staleness_of(request)))
 
     async def BatchVerifyTokens(
         self, request: pb.BatchVerifyTokensRequest, context: Context

@@ -19,7 +19,7 @@ from session_service.domain import errors
 from session_service.rpc.refusals import MalformedError, RefusedError
 
 ERROR_DOMAIN: Final = "session.v1"
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
 
 CODES: Final[dict[type[errors.SessionServiceError], grpc.StatusCode]] = {
     errors.InvalidCredentials: grpc.StatusCode.UNAUTHENTICATED,
@@ -63,7 +63,7 @@ def status_of(error: Exception) -> RpcStatus:
     message = str(known)
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=message, details=_details(known))
-    trailers = ((_DETAILS_KEY, status.SerializeToString()),)
+    trailers = ((DETAILS_KEY, status.SerializeToString()),)
     return RpcStatus(code, known.reason, message, trailers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from session_service.rpc.boundary import CallObserver
+from session_service.rpc.boundary import BatchObserver
 
 _QUIET_SECONDS: Final = 0.1
 
@@ -17,14 +17,20 @@ class Traffic:
         observer: told of each call.
     """
 
-    def __init__(self, observer: CallObserver) -> None:
+    def __init__(self, observer: BatchObserver) -> None:
         self._tell = observer.call_ended
+        self._tell_many = observer.calls_ended
         self._ended = 0
 
     def call_ended(self, method: str, reason: str, seconds: float) -> None:
         """Count a call and pass it on."""
         self._ended += 1
         self._tell(method, reason, seconds)
+
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Count calls that ended together and pass them on."""
+        self._ended += count
+        self._tell_many(method, reason, seconds, count)
 
     async def quiet(self, patience: float) -> None:
         """Return when no call has ended for a tenth of a second, or after ``patience`` seconds."""

@@ -16,6 +16,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from session_service.storage.cluster_reads import ClusterReads
 from session_service.storage.dialling import connection_kwargs, dial, greet_primary, node_target, tls_kwargs
+from session_service.storage.renewing_tls import RenewingTlsConnection
 from session_service.storage.topology import SlotRange, read_topology
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class ClusterClient(RedisCluster):
             **connection_kwargs(settings),
             **tls,
         )
+        if settings.tls is not None:
+            # Of the nodes that are found, and of those that are known.
+            renewing = {"tls_context": settings.tls.context}
+            self.connection_kwargs |= {"connection_class": RenewingTlsConnection, **renewing}
+            for node in self.startup_nodes:
+                node.connection_class = RenewingTlsConnection
+                node.connection_kwargs |= renewing
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._patience = settings.connect_timeout
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from session_service.storage.link import Link
-    from session_service.storage.reads import Group, Outcome
+    from session_service.storage.reads import Group, Outcome, Share
     from session_service.storage.settings import Address
     from session_service.storage.tracking import Tracking
 
@@ -123,13 +123,23 @@ class ClusterReads:
 
     async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
         """Run the commands of each group where its key is; see ``Reads.read_each``."""
-        owners = [self._owners[key_slot(key.encode())] for key, _ in groups]
-        shares: defaultdict[NodeChannel | None, list[Group]] = defaultdict(list)
-        for owner, group in zip(owners, groups, strict=True):
-            shares[owner].append(group)
-        answers = await asyncio.gather(*(self._read_share(owner, share) for owner, share in shares.items()))
-        rest = dict(zip(shares, map(iter, answers), strict=True))
-        return [next(rest[owner]) for owner in owners]
+        shares = self.read_shares(groups)
+        answers = await asyncio.gather(*(outcomes for _, outcomes in shares))
+        found: list[Any] = [None] * len(groups)
+        for (places, _), outcomes in zip(shares, answers, strict=True):
+            for place, outcome in zip(places, outcomes, strict=True):
+                found[place] = outcome
+        return found
+
+    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
+        """Run the commands of each group where its key is; see ``Reads.read_shares``."""
+        shares: defaultdict[NodeChannel | None, list[int]] = defaultdict(list)
+        for place, (key, _) in enumerate(groups):
+            shares[self._owners[key_slot(key.encode())]].append(place)
+        return [
+            (places, self._read_share(owner, [groups[place] for place in places]))
+            for owner, places in shares.items()
+        ]
 
     async def _read_share(self, owner: NodeChannel | None, groups: Sequence[Group]) -> list[Any]:
         if owner is None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
-    SSLConnection,
     UnixDomainSocketConnection,
 )
 from redis.asyncio.retry import Retry
@@ -22,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from session_service.storage.faults import DEMOTED_CODES, NOTHING_SENT, fault_code
+from session_service.storage.renewing_tls import RenewingTlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,7 +97,7 @@ class TcpConnection(_PrimaryConnection, Connection):
     """A connection in clear."""
 
 
-class TlsConnection(_PrimaryConnection, SSLConnection):
+class TlsConnection(_PrimaryConnection, RenewingTlsConnection):
     """A connection over TLS."""
 
 
@@ -134,7 +134,7 @@ def node_target(settings: RedisSettings, address: Address) -> tuple[type[Connect
     kwargs = connection_kwargs(settings) | {"host": address[0], "port": address[1]}
     if settings.tls is None:
         return TcpConnection, kwargs
-    return TlsConnection, kwargs | tls_kwargs(settings.tls)
+    return TlsConnection, kwargs | tls_kwargs(settings.tls) | {"tls_context": settings.tls.context}
 
 
 async def dial(make: type[AbstractConnection], **kwargs: Any) -> AbstractConnection:

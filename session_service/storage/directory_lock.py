@@ -40,7 +40,7 @@ class DirectoryLock:
             OSError: the directory cannot be used.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (self._directory / _FILE).open("a+")
+        file = (self._directory / _FILE).open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

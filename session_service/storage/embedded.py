@@ -99,7 +99,7 @@ def borrowed_redis(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = EmbeddedRedis(directory)
-    with (directory / "borrowers").open("a") as borrowers:
+    with (directory / "borrowers").open("a", encoding="utf-8") as borrowers:
         fcntl.flock(borrowers, fcntl.LOCK_SH)
         try:
             server.start()
@@ -193,7 +193,9 @@ class EmbeddedRedis:
         """Redis 6 does not see what Redis 7 has written, and would begin with nothing."""
         if not (self.directory / "appendonlydir").exists():
             return
-        told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        told = subprocess.run(  # noqa: S603 - as above
+            [binary, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         version = _VERSION.search(told.stdout)
         if version and int(version["major"]) < _MULTIPART_SINCE:
             raise EmbeddedRedisError(
@@ -247,6 +249,6 @@ class EmbeddedRedis:
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):
-            lines = (self.directory / "redis.log").read_text(errors="replace").splitlines()
+            lines = (self.directory / "redis.log").read_text(encoding="utf-8", errors="replace").splitlines()
             return " / ".join(lines[-3:])
         return "it left no log"

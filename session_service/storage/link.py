@@ -1,7 +1,8 @@
 """One open connection to Redis on which many callers' commands travel at once.
 
-Commands of one turn of the event loop leave in one write, and under load those of a whole millisecond
-(``gathering``); replies come back in order and are dealt out to the callers in order. Whatever breaks
+Commands of one turn of the event loop leave in one write. What comes while replies are awaited leaves in the
+next one, when the last of them is in: so under load many callers share a trip, and nobody waits where few
+are. Replies come back in order and are dealt out to the callers in order. Whatever breaks
 the order (a lost connection, an overdue reply, bytes that are no RESP) ends the link and fails
 everything in flight at once. A caller that was cancelled keeps its place in the queue, so that its
 replies go nowhere instead of to the next caller.
@@ -22,7 +23,6 @@ from redis.exceptions import ResponseError
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.steady import steady
 from session_service.storage.faults import DEMOTED_CODES, fault_code
-from session_service.storage.gathering import HOLD, Gathering
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -35,6 +35,9 @@ MAX_IN_FLIGHT: Final = 10_000
 
 MAX_UNSENT: Final = 4 * 1024 * 1024
 """Bytes that may wait to be written before calls are refused; some ten thousand checks."""
+
+HOLD: Final = 0.001
+"""Seconds for which commands wait for earlier replies, at most; none do where a trip takes longer."""
 
 _PING: Final[Command] = ("PING",)
 _INCOMPLETE: Final = object()
@@ -95,11 +98,17 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
         self._calls: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
         self._replies: list[Any] = []
+        # Replies that the call lacks whose turn it is; 0 before its first one.
+        self._missing = 0
         self._has_error = False
         self._fatal = ""
         self._packed: list[bytes] = []
-        self._gathered = 0
-        self._gathering = Gathering()
+        # Calls that were written, and those of them that have their replies, since the beginning.
+        self._written = self._answered = 0
+        # Which call the trip that is being timed ends with, when it left, and how long the last one took.
+        self._timed = 0
+        self._left = self._trip_seconds = 0.0
+        self._flushing: asyncio.Handle | None = None
         self._now = 0.0
         self._paused = False
         self._watch: asyncio.TimerHandle | None = None
@@ -124,7 +133,6 @@ class Link(asyncio.Protocol):
         if not self._packed:
             self._begin_trip()
         self._packed += packed
-        self._gathered += 1
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._calls.append((future, len(packed), self._now))
         return future
@@ -171,12 +179,17 @@ class Link(asyncio.Protocol):
             while (reply := gets()) is not _INCOMPLETE:
                 if type(reply) is hiredis.PushNotification:
                     self._take_push(reply)
+                elif self._missing > 1:
+                    self._missing -= 1
+                    self._replies.append(reply)
                 else:
                     self._take(reply)
         except hiredis.HiredisError as error:
             self.drop(f"protocol error: {error}")
         if self._fatal:
             self.drop(f"redis answered {self._fatal}")
+        if self._packed and self._answered == self._written:
+            self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what was in flight."""
@@ -195,9 +208,13 @@ class Link(asyncio.Protocol):
             raise hiredis.ProtocolError("a reply to no command")
         self._replies.append(reply)
         future, count, sent = self._calls[0]
-        if len(self._replies) < count:
+        self._missing = count - len(self._replies)
+        if self._missing:
             return
         self._calls.popleft()
+        self._answered += 1
+        if self._answered == self._timed:
+            self._trip_seconds = time.perf_counter() - self._left
         self.confirmed = sent
         replies, self._replies = self._replies, []
         failed, self._has_error = self._has_error, False
@@ -223,20 +240,28 @@ class Link(asyncio.Protocol):
 
     def _begin_trip(self) -> None:
         self._now = steady()
-        if self._gathering.holds:
-            self._loop.call_later(HOLD, self._flush)
+        if self._written > self._answered and self._trip_seconds < HOLD:
+            self._flushing = self._loop.call_later(HOLD, self._flush)
         else:
-            self._loop.call_soon(self._flush)
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Write in the next turn of the loop: who is woken by a reply may have more to send."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._flushing = self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if not self._packed:
             return  # dropped meanwhile
+        self._flushing = None
         self._transport.write(b"".join(self._packed))
         self._packed.clear()
         self._sign = None
-        # Not the loop's clock: uvloop's counts whole milliseconds.
-        self._gathering.left(self._gathered, time.perf_counter())
-        self._gathered = 0
+        if self._answered >= self._timed:
+            # Not the loop's clock: uvloop's counts whole milliseconds.
+            self._left, self._timed = time.perf_counter(), self._answered + len(self._calls)
+        self._written = self._answered + len(self._calls)
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout, self._check, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -12,8 +13,6 @@ from session_service.storage.faults import is_store_fault, store_unavailable
 from session_service.storage.link import Command, FailedReplies, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from session_service.storage.channel import ReadChannel
 
 Group = tuple[str, tuple[Command, ...]]
@@ -21,6 +20,9 @@ Group = tuple[str, tuple[Command, ...]]
 
 Outcome = list[Any] | Exception
 """A group's replies, or why there are none."""
+
+Share = tuple[Sequence[int], Awaitable[list[Outcome]]]
+"""Places of the groups that one primary is asked for, and their outcomes; to be awaited once."""
 
 
 class Reads(Protocol):
@@ -50,6 +52,9 @@ class Reads(Protocol):
         Returns:
             For each group, in order, what ``read`` returns or raises.
         """
+
+    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
+        """As ``read_each``, for those who take what one primary answers without waiting for another."""
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """As ``read``, where commands may be preceded by ``tracking.CACHING``.
@@ -86,6 +91,10 @@ class PrimaryReads:
             return [error] * len(groups)
         except FailedReplies as failed:
             return [_or_first_error(replies) for replies in dealt_out(failed.replies, groups)]
+
+    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
+        """All groups are one primary's; see ``Reads.read_shares``."""
+        return ((range(len(groups)), self.read_each(groups)),)
 
     async def track(self, _key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands; see ``Reads.track``."""

@@ -36,7 +36,7 @@ class Script:
 
 def load(name: str) -> Script:
     """The script ``lua/<name>.lua``, after the functions that all share."""
-    text = (_DIRECTORY / "_shared.lua").read_text() + (_DIRECTORY / f"{name}.lua").read_text()
+    text = "".join((_DIRECTORY / f"{part}.lua").read_text(encoding="utf-8") for part in ("_shared", name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -10,11 +10,12 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from session_service.storage.dialling import TcpConnection, TlsConnection, no_retry, tls_kwargs
+from session_service.storage.renewing_tls import RenewingTlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from session_service.storage.settings import Address, RedisSentinel, RedisSettings
+from session_service.storage.settings import Address, RedisSentinel, RedisSettings
 
 
 class _AsksSentinel(Connection):
@@ -57,6 +58,10 @@ class Sentinels:
             kwargs |= {"ssl": True, **tls_kwargs(settings.tls)}
         self._service = sentinel.service
         self._sentinel = Sentinel(list(sentinel.nodes), sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]
+        if settings.tls is not None:
+            for client in self._sentinel.sentinels:
+                client.connection_pool.connection_class = RenewingTlsConnection
+                client.connection_pool.connection_kwargs["tls_context"] = settings.tls.context
 
     async def primary(self) -> Address:
         """The primary's address, as the first Sentinel says that knows a healthy one.

@@ -15,7 +15,8 @@ Expiry is Redis's own (``PEXPIREAT`` on each key); expired-key events are not re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded, SessionLimitReached
@@ -59,13 +60,17 @@ def live_state(owner: bytes | None, fields: Sequence[bytes | None]) -> LiveState
     username, roles, active, expires = fields
     if active is None or expires is None:
         return None
+    # Written out, and roles looked up, because it is done at every check.
     return LiveState(
         None if owner is None else owner.decode(),
-        codec.text(username),
-        codec.decode_roles(roles),
+        username.decode() if username else "",
+        _roles(roles),
         int(active),
         int(expires),
     )
+
+
+_roles = lru_cache(maxsize=1_024)(codec.decode_roles)
 
 
 class RedisSessionReader:
@@ -88,8 +93,14 @@ class RedisSessionReader:
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip."""
-        groups = [_reading(each.user_id, each.session_id, each.token_id) for each in claims]
-        return [_state_or_error(outcome) for outcome in await self._reads.read_each(groups)]
+        return _states(await self._reads.read_each(_readings(claims)))
+
+    def read_shares(
+        self, claims: Sequence[AccessClaims]
+    ) -> Sequence[tuple[Sequence[int], Awaitable[Sequence[LiveState | Exception | None]]]]:
+        """As ``read_all``, apart for each primary; see ``SessionReader.read_shares``."""
+        shares = self._reads.read_shares(_readings(claims))
+        return [(places, _states_of(outcomes)) for places, outcomes in shares]
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""
@@ -132,6 +143,18 @@ class RedisSessionReader:
 def _reading(user_id: str, session_id: str, token_id: str) -> Group:
     key = keys.session(user_id, session_id)
     return key, (("GET", keys.token(user_id, token_id)), ("HMGET", key, *LIVE_FIELDS))
+
+
+def _readings(claims: Sequence[AccessClaims]) -> list[Group]:
+    return [_reading(each.user_id, each.session_id, each.token_id) for each in claims]
+
+
+async def _states_of(outcomes: Awaitable[list[Outcome]]) -> list[LiveState | Exception | None]:
+    return _states(await outcomes)
+
+
+def _states(outcomes: Sequence[Outcome]) -> list[LiveState | Exception | None]:
+    return [_state_or_error(outcome) for outcome in outcomes]
 
 
 def _state_or_error(outcome: Outcome) -> LiveState | Exception | None:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from redis.asyncio.connection import SSLConnection, parse_url
 
+from session_service.storage.renewing_tls import RenewingContext
+
 Address = tuple[str, int]
 """Host and port."""
 
@@ -27,6 +29,13 @@ class RedisTls:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    context: RenewingContext = field(init=False, repr=False, compare=False)
+    """Shared by all connections."""
+
+    def __post_init__(self) -> None:
+        """Make what follows the files."""
+        context = RenewingContext(self.ca_file, self.cert_file, self.key_file)
+        object.__setattr__(self, "context", context)
 
 
 @dataclass(frozen=True, slots=True)

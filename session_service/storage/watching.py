@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import Group, Outcome, Reads
+from session_service.storage.reads import Group, Outcome, Reads, Share
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -58,8 +58,15 @@ class WatchedReads:
 
     async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
         """Run the commands of each group, noted as one read; see ``Reads.read_each``."""
+        return await self._read(self._reads.read_each(groups))
+
+    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
+        """Run the commands of each group, noted as a read of each primary; see ``Reads.read_shares``."""
+        return [(places, self._read(outcomes)) for places, outcomes in self._reads.read_shares(groups)]
+
+    async def _read(self, outcomes: Awaitable[list[Outcome]]) -> list[Outcome]:
         started = time.perf_counter()
-        found = await self._reads.read_each(groups)
+        found = await outcomes
         if any(isinstance(each, StoreUnavailable) for each in found):
             self._observer.read_failed()
         else:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.figures import Figure, alternate, figure
 from benchmarks.load import Result
-from benchmarks.report import print_tables, write_json
-
-METHODS = ("empty_handler", "verify_token", "list_sessions", "refresh_token", "logout", "login")
+from benchmarks.page import with_figures
+from benchmarks.report import METHODS, print_tables, write_json
+from tests.benchmarks.test_benchmarks import MEASURED_FIGURES
 
 
 def test_a_figure_is_a_median_with_its_spread() -> None:
@@ -52,3 +53,19 @@ def test_the_report_names_what_missed_its_bar(tmp_path: Path) -> None:
     assert any("bad_ratio" in line and "missed" in line for line in lines)
     write_json(figures, tmp_path / "build" / "bench.json")
     assert json.loads((tmp_path / "build" / "bench.json").read_text())["bad_ratio"] == 3.0
+
+
+def test_the_page_gets_its_values_from_the_file() -> None:
+    """Rows that name figures have their values replaced; all other text stays."""
+    page = "# Title\n| figure | is | bar |\n| `a_us`, `b`: what | 1 | ≤ 2 |\n| `other` | 3 | |\n"
+    filled = with_figures(page, {"a_us": 12.345, "b": 45678.9})
+    assert filled.split("\n")[2] == "| `a_us`, `b`: what | 12.3 µs, 45,679 | ≤ 2 |"
+    assert filled.replace("12.3 µs, 45,679", "1") == page
+
+
+def test_the_page_names_only_figures_that_are_measured() -> None:
+    """A name on the page that no run measures would never be filled in."""
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([a-z0-9_]+)`", row)}
+    assert named <= MEASURED_FIGURES

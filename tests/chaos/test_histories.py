@@ -16,11 +16,22 @@ from tests.support.histories.world import world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+WAYS = (
+    "strict",
+    "shared strict",
+    "shared threads",
+    "memory 50 ms",
+    "memory 1000 ms",
+    "sdk 50 ms",
+    "sdk 1000 ms",
+    "threads 50 ms",
+)
+
 
 @pytest.mark.parametrize(
     ("engine", "token_expire", "rounds"),
     [(ENGINES[0], 1800, 4), (ENGINES[1], 1800, 4), (ENGINES[0], 1, 2)],
-    ids=["grpc-aio", "envoy", "short-lived tokens"],
+    ids=["grpc-aio", "native", "short-lived tokens"],
 )
 async def test_every_history_keeps_the_promise(
     one_binary: RedisBinary, engine: str, token_expire: int, rounds: int
@@ -32,7 +43,7 @@ async def test_every_history_keeps_the_promise(
             await run.run(seed)
     summary = run.summary
     assert not summary.violations, summary.text()
-    for way in ("strict", "memory 50 ms", "memory 1000 ms", "sdk 50 ms", "sdk 1000 ms", "threads 50 ms"):
+    for way in WAYS:
         assert summary.calls[way, Outcome.DONE], summary.text()
         assert summary.calls[way, Outcome.REFUSED], summary.text()
     assert summary.hits["sdk 50 ms"], summary.text()

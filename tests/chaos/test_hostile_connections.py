@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.rpc.engines.framing import framed
 from tests.support import RedisServer, ServiceProcess, eventually_async
+from tests.support.grpc_frames import framed
 from tests.support.in_process import ServiceUnderTest, patient_with
 from tests.support.raw_http2 import Answer, RawHttp2, raw_http2
 from tests.support.service_client import PASSWORD, ServiceClient, connect
@@ -190,7 +190,7 @@ def _count(service: ServiceUnderTest, method: str, reason: str) -> float:
 
 def _resident(process: ServiceProcess) -> int:
     """Bytes of memory that the serving process has."""
-    status = Path(f"/proc/{process.worker_pids[0]}/status").read_text()
+    status = Path(f"/proc/{process.worker_pids[0]}/status").read_text(encoding="utf-8")
     [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) * 1024
 

@@ -17,8 +17,8 @@ from typing import Final
 import pytest
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.rpc.engines.framing import framed
 from tests.support import ServiceProcess
+from tests.support.grpc_frames import framed
 from tests.support.raw_http2 import raw_http2
 from tests.support.service_client import ServiceClient
 
@@ -58,14 +58,14 @@ class Attack:
     """What is sent, and what each engine answers to it."""
 
     grpc_aio: int | str
-    envoy: int | str
+    native: int | str
     pieces: tuple[bytes, ...] = (GOOD,)
     headers: dict[str, str | None] = field(default_factory=dict)
     path: str = VERIFY
 
     def expected(self, engine: str) -> int | str:
         """The answer of an engine."""
-        return self.envoy if engine == "envoy" else self.grpc_aio
+        return self.native if engine == "native" else self.grpc_aio
 
 
 ATTACKS: Final = {
@@ -123,11 +123,11 @@ async def test_hostile_frames_are_answered_by_name(
         assert got == attack.expected(engine), answer
         assert "Traceback" not in answer.text
         assert "session_service" not in answer.text
-    if name == "compressed in a way of its own" and engine == "envoy":
+    if name == "compressed in a way of its own" and engine == "native":
         assert answer.headers["grpc-accept-encoding"] == "identity,deflate,gzip"
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].envoy == INVALID])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].native == INVALID])
 async def test_a_refusal_leaves_the_connection_to_other_calls(
     process: ServiceProcess, engine: str, name: str
 ) -> None:
@@ -147,7 +147,7 @@ async def test_json_on_a_path_of_grpc_is_no_call(
     """Envoy answers it as HTTP; grpc.aio takes any type for its own, and finds no message."""
     async with raw_http2(process.address) as attacker:
         answer = await attacker.open(VERIFY, b"{}", headers={"content-type": "application/json"})
-        if engine == "envoy":
+        if engine == "native":
             await asyncio.wait_for(answer.over.wait(), PATIENCE)
             assert (answer.code, 400 <= answer.http_status < 500) == (None, True)
         else:

@@ -94,7 +94,7 @@ def addresses(request: pytest.FixtureRequest, one_binary: RedisBinary) -> Iterat
         where = {"url": stack.enter_context(RedisServer(one_binary)).url}
         keys = stack.enter_context(TemporaryDirectory())
         key_file = Path(keys, "keys.json")
-        key_file.write_text(json.dumps(new_document("HS256")))
+        key_file.write_text(json.dumps(new_document("HS256")), encoding="utf-8")
         operator = {"name": "tests", "digest": service_key_digest(ADMIN_KEY), "roles": ["admin"]}
         config: dict[str, dict[str, Any]] = {
             "redis": where,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_client import _memory, _watching
+from session_client import _memory, _sharing_aio, _sharing_threads, _watching
+from session_client._sharing_aio import AsyncSharedChecks
+from session_client._sharing_threads import SharedChecks
 
 from session_service.domain.near_cache import NearCache
 from session_service.storage.tracking import Tracking
@@ -93,6 +96,44 @@ def trust_a_pong_from_when_it_came(patch: Patch) -> None:
     patch.setattr(_watching.Watching, "heard", hear)
 
 
+def join_a_call_that_is_out(patch: Patch) -> None:
+    """SDK: a strict check joins another of the same token whose call has left."""
+    verify = AsyncSharedChecks.verify
+    out: dict[str, asyncio.Future[Any]] = {}
+
+    async def join(self: AsyncSharedChecks, token: str, timeout: float | None) -> Any:
+        if token not in out:
+            out[token] = asyncio.ensure_future(verify(self, token, timeout))
+            out[token].add_done_callback(lambda _: out.pop(token))
+        return await asyncio.shield(out[token])
+
+    patch.setattr(AsyncSharedChecks, "verify", join)
+
+
+def answer_who_came_after_the_call_left(patch: Patch) -> None:
+    """SDK: what a call told is given to those as well who began to wait when it was out."""
+    found_aio, settle = AsyncSharedChecks._found, SharedChecks._settle
+
+    async def found_for_more(self: AsyncSharedChecks, call: Any) -> Any:
+        found = await found_aio(self, call)
+        for check in self._sharing.waiting:
+            if check.token in found:
+                check.settle(found[check.token])
+        return found
+
+    def settle_more(self: SharedChecks, leader: Any, found: Any) -> None:
+        with self._lock:
+            for check in self._sharing.waiting:
+                if check.token in found:
+                    check.settle(found[check.token])
+            settle(self, leader, found)
+
+    patch.setattr(AsyncSharedChecks, "_found", found_for_more)
+    patch.setattr(SharedChecks, "_settle", settle_more)
+    for half in (_sharing_aio, _sharing_threads):
+        patch.setattr(half, "LONGEST_WAIT", 0.1)
+
+
 @dataclass(frozen=True)
 class Bug:
     """A bug, what has to break for it to show, and in which ways of checking it does."""
@@ -107,6 +148,9 @@ def again(what: str, seconds: float, *moments: float) -> list[Fault]:
     """The same fault at several moments."""
     return [Fault(at, what, seconds) for at in moments]
 
+
+# Answers are late, and ends are acknowledged meanwhile: to those past this wire.
+LATE_ANSWERS = [Fault(0.0, "wire to the service is slow", 0.8, seed=3)]
 
 BUGS = (
     Bug(
@@ -125,6 +169,8 @@ BUGS = (
     Bug(keep_answers_of_a_lost_stream, ("sdk", "threads"), again("wire to the service is cut", 0, 0.2)),
     Bug(ignore_invalidated, ("sdk", "threads")),
     Bug(ignore_valid_for, ("sdk", "threads"), token_expire=1),
+    Bug(join_a_call_that_is_out, ("shared strict",), LATE_ANSWERS),
+    Bug(answer_who_came_after_the_call_left, ("shared",), LATE_ANSWERS),
     Bug(trust_a_pong_from_when_it_came, ("sdk", "threads"), again("wire to the service is slow", 0.5, 0.05)),
 )
 

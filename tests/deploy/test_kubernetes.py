@@ -33,7 +33,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def objects(rendered: Path) -> dict[str, dict[str, Any]]:
     """The same by kind; there is one of each."""
-    found = list(yaml.safe_load_all(rendered.read_text()))
+    found = list(yaml.safe_load_all(rendered.read_text(encoding="utf-8")))
     by_kind = {each["kind"]: each for each in found}
     assert len(by_kind) == len(found)
     return by_kind
@@ -71,7 +71,9 @@ def test_kubernetes_takes_it(rendered: Path, version: str) -> None:
 def test_a_misspelled_field_is_noticed(rendered: Path, tmp_path: Path) -> None:
     """The check above is not blind."""
     file = tmp_path / "wrong.yaml"
-    file.write_text(rendered.read_text().replace("readOnlyRootFilesystem", "readonlyRootFilesystem"))
+    file.write_text(
+        rendered.read_text(encoding="utf-8").replace("readOnlyRootFilesystem", "readonlyRootFilesystem")
+    )
 
     assert validate(file, VERSIONS[-1]).returncode != 0
 

@@ -52,7 +52,9 @@ def test_systemd_takes_it(unit: Path) -> None:
 
 def test_a_misspelled_directive_is_noticed(unit: Path) -> None:
     """The check above is not blind."""
-    unit.write_text(unit.read_text().replace("ProtectHome=", "ProtectHomes="))
+    unit.write_text(
+        unit.read_text(encoding="utf-8").replace("ProtectHome=", "ProtectHomes="), encoding="utf-8"
+    )
 
     assert "ProtectHomes" in analyze("verify", str(unit)).stderr
 

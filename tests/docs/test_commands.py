@@ -25,7 +25,7 @@ def pasted() -> dict[tuple[str, int], Pasted]:
         require_tool(tool)
     done: dict[tuple[str, int], Pasted] = {}
     # As `make run` has it where the extra is installed.
-    with services_on("envoy"), ServiceProcess(dev=True) as service:
+    with services_on("native"), ServiceProcess(dev=True) as service:
         for name, places in COMMANDS.items():
             with Terminal(service.directory) as terminal:
                 done |= {(name, place): terminal.paste(BLOCKS[name][place]) for place in places}

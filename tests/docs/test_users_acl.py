@@ -67,7 +67,7 @@ def test_nobody_gets_in_as_it_stands() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_every_command_is_allowed(source: Path) -> None:
     """A script or a store that uses another command is noticed here and not by an operator."""
-    used = set(re.findall(r"redis\.p?call\('([A-Z]+)'|\(\s*\"([A-Z]+)\"", source.read_text()))
+    used = set(re.findall(r"redis\.p?call\('([A-Z]+)'|\(\s*\"([A-Z]+)\"", source.read_text(encoding="utf-8")))
 
     allowed = {rule[1:].partition("|")[0] for rule in RULES if rule.startswith("+")}
     assert {name.lower() for names in used for name in names if name} <= allowed

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import RedisServer, ServiceProcess, redis_binaries
-from tests.support.engines import services_on
+from tests.support.engines import ENGINES, services_on
 from tests.support.in_process import ServiceUnderTest, in_process
 from tests.support.rest import RestClient, rest_service
 
@@ -47,8 +47,8 @@ def start(one_redis: RedisServer) -> Iterator[Callable[..., ServiceProcess]]:
         yield start
 
 
-@pytest.fixture(scope="module")
-def rest() -> Iterator[RestClient]:
-    """A service on the Envoy engine with a Redis of its own, to be called by REST; the module's."""
-    with services_on("envoy"), rest_service() as client:
+@pytest.fixture(scope="module", params=ENGINES)
+def rest(request: pytest.FixtureRequest) -> Iterator[RestClient]:
+    """A service on either engine with a Redis of its own, to be called by REST; the module's."""
+    with services_on(request.param), rest_service() as client:
         yield client

@@ -6,7 +6,6 @@ import base64
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,9 +13,6 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from session_api.v1 import session_service_pb2 as pb
 
-from session_service.config import Config
-from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
-from session_service.serving import limits
 from tests.support.rest import ORIGIN, RestClient, answer
 
 BINARY, TEXT = "application/grpc-web+proto", "application/grpc-web-text"
@@ -80,12 +76,20 @@ def _parts(text: bytes) -> Iterator[bytes]:
         yield base64.b64decode(text[start : start + 4], validate=True)
 
 
+@pytest.fixture
+def web(rest: RestClient) -> RestClient:
+    """A service that speaks gRPC-Web."""
+    if not rest.one_port:
+        pytest.skip("beside grpc.aio there is no gRPC-Web")
+    return rest
+
+
 @pytest.mark.parametrize("kind", [BINARY, TEXT])
-def test_a_call_of_grpc_web(rest: RestClient, kind: str) -> None:
+def test_a_call_of_grpc_web(web: RestClient, kind: str) -> None:
     """The message, then the trailers with the status, all in the body."""
-    session = rest.open_session("web")
+    session = web.open_session("web")
     found = web_call(
-        rest, kind, "VerifyToken", pb.VerifyTokenRequest(), authorization=f"Bearer {session['access_token']}"
+        web, kind, "VerifyToken", pb.VerifyTokenRequest(), authorization=f"Bearer {session['access_token']}"
     )
     assert found.trailers["grpc-status"] == "0"
     assert found.message is not None
@@ -93,9 +97,9 @@ def test_a_call_of_grpc_web(rest: RestClient, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [BINARY, TEXT])
-def test_a_call_of_grpc_web_that_fails(rest: RestClient, kind: str) -> None:
+def test_a_call_of_grpc_web_that_fails(web: RestClient, kind: str) -> None:
     """The status comes with its details, as in gRPC."""
-    found = web_call(rest, kind, "VerifyToken", pb.VerifyTokenRequest(token="bad"))
+    found = web_call(web, kind, "VerifyToken", pb.VerifyTokenRequest(token="bad"))
     assert (found.message, found.trailers["grpc-status"]) == (None, "16")
     details = found.trailers["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
@@ -104,17 +108,17 @@ def test_a_call_of_grpc_web_that_fails(rest: RestClient, kind: str) -> None:
     assert info.reason == "TOKEN_INVALID"
 
 
-def test_broken_frames_of_grpc_web(rest: RestClient) -> None:
+def test_broken_frames_of_grpc_web(web: RestClient) -> None:
     """INVALID_ARGUMENT for what is no base64 or no frame, and the service lives."""
     for kind, body in ((TEXT, b"*no base64*"), (BINARY, b"\x00\x00\x00\x00\x09x"), (BINARY, b"")):
-        response = rest.call(
+        response = web.call(
             "POST",
             "/session.v1.SessionService/VerifyToken",
             content=body,
             headers={"content-type": kind, "x-grpc-web": "1"},
         )
         assert response.status_code == 400 or _read(response, kind).trailers["grpc-status"] == "3"
-    rest.open_session()
+    web.open_session()
 
 
 def test_a_preflight(rest: RestClient) -> None:
@@ -161,19 +165,6 @@ def test_a_page_from_elsewhere(rest: RestClient, origin: str) -> None:
         rest.call("GET", "/v1/sessions", headers={"origin": origin}),
     ):
         assert not [name for name in response.headers if name.startswith("access-control-")]
-
-
-def test_no_page_may_call_unless_configured() -> None:
-    """Without origins there is no CORS at all, and with them no wildcard and no credentials."""
-
-    def configured(*origins: str) -> str:
-        listener = Listener(
-            "127.0.0.1:1", share_port=False, limits=limits(Config()), tls=None, cors_origins=origins
-        )
-        return str(bootstrap(listener, "a:b", Path("/none"), json_log=True))
-
-    assert "cors" not in configured()
-    assert "allow_credentials" not in configured(ORIGIN)
 
 
 def test_a_preflight_is_no_yes_to_a_gateway(rest: RestClient) -> None:

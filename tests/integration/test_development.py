@@ -73,6 +73,7 @@ async def test_ready_means_served_and_written_down(dev_service: ServiceProcess) 
     """Address, demo user and admin key in `dev.env` work, and are printed."""
     values = dev_service.development_values()
     assert values["SESSION_ADDRESS"] == dev_service.address
+    assert values["SESSION_HTTP_ADDRESS"] == dev_service.http_address
     await verify(dev_service, await log_in(dev_service))
     async with connect(dev_service.address, values["SESSION_ADMIN_KEY"]) as client:
         await client.open_session()
@@ -82,14 +83,10 @@ async def test_ready_means_served_and_written_down(dev_service: ServiceProcess) 
     assert "Traceback" not in dev_service.log()
 
 
-def test_what_is_printed_works_when_pasted(dev_service: ServiceProcess, engine: str) -> None:
-    """REST is shown where the engine speaks it, and answers; elsewhere it is said that there is none."""
+def test_what_is_printed_works_when_pasted(dev_service: ServiceProcess) -> None:
+    """REST answers at the address that is shown."""
     require_tool("curl")
-    rest = re.search(r"\nThe same port speaks HTTP.*?\n\n(.*?)\n\n", dev_service.output(), re.DOTALL)
-    if engine != "envoy":
-        assert rest is None
-        assert "There is no REST here" in dev_service.output()
-        return
+    rest = re.search(r"\nREST is served on .*?\n\n(.*?)\n\n", dev_service.output(), re.DOTALL)
     assert rest is not None
     pasted = subprocess.run(
         ["bash", "-ec", rest[1]],  # noqa: S607

@@ -113,7 +113,9 @@ async def served_by(service: ServiceProcess, load: Load) -> None:
 def connected_to(port: int) -> bool:
     """Whether a client on this machine has a connection to the port, as Linux tells."""
     # gRPC speaks IPv4 through IPv6 sockets.
-    table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    table = Path("/proc/net/tcp").read_text(encoding="utf-8") + Path("/proc/net/tcp6").read_text(
+        encoding="utf-8"
+    )
     rows = (row.split() for row in table.splitlines() if "address" not in row)
     return any(remote.endswith(f":{port:04X}") and state == "01" for _, _, remote, state, *_ in rows)
 

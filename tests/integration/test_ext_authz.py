@@ -71,7 +71,7 @@ async def test_it_is_off_unless_enabled(service: ServiceUnderTest) -> None:
 
 async def test_the_page_of_forward_auth_is_off_as_well(one_redis: RedisServer, tmp_path: Path) -> None:
     """On the engine that speaks HTTP `/authz` is no page, or one, by the same key."""
-    with services_on("envoy"):
+    with services_on("native"):
         for authz, status in (({}, 404), ({"enabled": True}, 401)):
             async with in_process(patient_with(one_redis), tmp_path, authz=authz) as service:
                 answer = await asyncio.to_thread(exchange, service.address, "/authz")

@@ -68,7 +68,9 @@ class Launcher:
     def children(self) -> list[int]:
         """The processes it started."""
         pid = self.process.pid
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+        ]
 
     def close(self) -> None:
         """End it as Ctrl-C does, and what it left behind with it."""

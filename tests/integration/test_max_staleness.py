@@ -22,13 +22,23 @@ pytestmark = pytest.mark.usefixtures("engine")
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
 
+# More commands than a test can make: no entry leaves the log while one counts.
+SLOW_LOG_ENTRIES = 100_000
+SLOW_LOG = {"slowlog-log-slower-than": 0, "slowlog-max-len": SLOW_LOG_ENTRIES}
+
+
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client of Redis behind the service's back."""
+    """A client of Redis behind the service's back; its slow log has every command since the test began."""
     with redis_server.client() as client:
-        client.config_set("slowlog-log-slower-than", 0)
+        before = {name: client.config_get(name)[name] for name in SLOW_LOG}
+        for name, value in SLOW_LOG.items():
+            client.config_set(name, value)
+        client.slowlog_reset()
         yield client
-        client.config_set("slowlog-log-slower-than", 10_000)
+        for name, value in before.items():
+            client.config_set(name, value)
+        client.slowlog_reset()
 
 
 async def verify(service: ServiceUnderTest, token: str, seconds: float) -> pb.VerifyTokenResponse:
@@ -39,8 +49,10 @@ async def verify(service: ServiceUnderTest, token: str, seconds: float) -> pb.Ve
 
 
 def reads(store: redis.Redis) -> int:
-    """How many of the newest 128 commands read a session; what the service does besides does not count."""
-    return sum(each["command"].startswith(b"HMGET user_session:") for each in store.slowlog_get(128))
+    """How many commands of this test have read a session; what the service does besides does not count."""
+    commands = [entry["command"] for entry in store.slowlog_get(SLOW_LOG_ENTRIES)]
+    assert len(commands) < SLOW_LOG_ENTRIES
+    return sum(command.startswith(b"HMGET user_session:") for command in commands)
 
 
 async def test_a_check_that_may_be_stale_asks_redis_once(

@@ -39,7 +39,7 @@ def redis() -> Iterator[RedisServer]:
 async def guard(redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
     """The service on the engine that speaks HTTP; it gives up on Redis before nginx gives up on it."""
     section = patient_with(redis) | {"command_timeout": 1}
-    with services_on("envoy"):
+    with services_on("native"):
         async with in_process(section, tmp_path, authz=AUTHZ) as service:
             yield service
 

@@ -345,13 +345,13 @@ def test_names_of_either_kind_are_taken(rest: RestClient) -> None:
 
 
 def test_a_page_of_the_largest_sessions_fits(rest: RestClient) -> None:
-    """A hundred come however many are asked for; JSON that escapes each character has room."""
-    # Six bytes of JSON for each of 4 KiB.
+    """A hundred come however many are asked for."""
+    # A hundred times what a device may be told by; the Envoy engine writes six bytes for each.
     device = {"user_agent": "<" * 1024, "device_id": "<" * 128, "name": "<" * 128, "platform": "<" * 64}
     for _ in range(100):
         token = rest.open_session("collector", device=device)["access_token"]
     response = rest.call("GET", "/v1/sessions", token=token, params={"page_size": 1000})
-    assert len(response.content) > 600_000
+    assert len(response.content) > 150_000
     assert len(answer(response)["sessions"]) == 100
 
 
@@ -368,7 +368,9 @@ def test_no_answer_is_kept_by_anybody(rest: RestClient) -> None:
 
 
 def test_it_is_served_by_http2_too(rest: RestClient) -> None:
-    """The same answers by HTTP/2, on the same port."""
+    """The same answers by HTTP/2, on the same port as gRPC."""
+    if not rest.one_port:
+        pytest.skip("beside grpc.aio there is HTTP/1 alone")
     session = rest.open_session()
     newer = rest.by_http2()
     with newer.http:

@@ -10,7 +10,7 @@ import pytest
 from session_service.storage import keys
 from session_service.tokens.keys import load_key_ring
 from tests.support import eventually
-from tests.support.engines import services_on
+from tests.support.engines import ENGINES, services_on
 from tests.support.rest import RestClient, answer, failure, rest_service
 from tests.support.service_client import PASSWORD
 from tests.support.tokens import claims_of, forge, good_header
@@ -20,11 +20,11 @@ BAD_TOKEN = 'Bearer error="invalid_token"'
 LIMIT = 3
 
 
-@pytest.fixture(scope="module")
-def strict() -> Iterator[RestClient]:
+@pytest.fixture(scope="module", params=ENGINES)
+def strict(request: pytest.FixtureRequest) -> Iterator[RestClient]:
     """A service that reaches its limits soon."""
     with (
-        services_on("envoy"),
+        services_on(request.param),
         rest_service(
             session={"max_sessions": 1, "on_limit": "reject", "refresh_grace": 0},
             throttling={"per_account_and_address": LIMIT, "window": 600},
@@ -174,9 +174,9 @@ def test_a_fault_of_the_service(rest: RestClient) -> None:
         redis.delete(key)
 
 
-def test_no_store() -> None:
+def test_no_store(engine: str) -> None:
     """503 with a time to try again, for checks and for changes; then all is well again."""
-    with services_on("envoy"), rest_service() as client:
+    with rest_service() as client:
         token = client.open_session()["access_token"]
         client.redis.kill()
         for path in ("/v1/token:verify", "/v1/logout"):
@@ -188,9 +188,9 @@ def test_no_store() -> None:
         eventually(lambda: client.call("GET", "/v1/admin/stats", headers=client.admin).is_success, timeout=20)
 
 
-def test_more_calls_than_are_served() -> None:
+def test_more_calls_than_are_served(engine: str) -> None:
     """429 with a time to try again for calls beyond the limit, while the others wait for Redis."""
-    with services_on("envoy"), rest_service(server={"max_concurrent_rpcs": 1}) as client:
+    with rest_service(server={"max_concurrent_rpcs": 1}) as client:
         token = client.open_session()["access_token"]
         client.redis.pause()
         waiting = threading.Thread(

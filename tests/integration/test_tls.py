@@ -20,9 +20,10 @@ from tests.support.in_process import in_process
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def _credentials(
+def credentials(
     trusted: CertificateAuthority, client: IssuedCertificate | None = None
 ) -> grpc.ChannelCredentials:
+    """What a client connects with: whom it trusts, and its own certificate."""
     return grpc.ssl_channel_credentials(
         trusted.certificate.read_bytes(),
         client.key.read_bytes() if client else None,
@@ -30,7 +31,7 @@ def _credentials(
     )
 
 
-async def _answers(address: str, credentials: grpc.ChannelCredentials | None) -> bool:
+async def answers(address: str, credentials: grpc.ChannelCredentials | None) -> bool:
     """Whether a call over a connection of this kind is answered."""
     make: Any = grpc.aio.insecure_channel if credentials is None else grpc.aio.secure_channel
     async with make(address, *([credentials] if credentials else [])) as channel:
@@ -66,9 +67,9 @@ async def test_a_client_that_trusts_the_server_is_answered(
     """TLS is verified by the client, and nothing is answered in the clear (ASVS 12.3.1)."""
     redis = {"host": "127.0.0.1", "port": redis_server.port}
     async with in_process(redis, tmp_path, server=_server(authority)) as service:
-        assert await _answers(service.address, _credentials(authority))
-        assert not await _answers(service.address, _credentials(stranger))
-        assert not await _answers(service.address, None)
+        assert await answers(service.address, credentials(authority))
+        assert not await answers(service.address, credentials(stranger))
+        assert not await answers(service.address, None)
 
 
 async def test_with_mutual_tls_a_client_needs_a_certificate_of_the_authority(
@@ -78,9 +79,9 @@ async def test_with_mutual_tls_a_client_needs_a_certificate_of_the_authority(
     redis = {"host": "127.0.0.1", "port": redis_server.port}
     section = _server(authority, client_ca_file=authority.certificate, require_client_certificate=True)
     async with in_process(redis, tmp_path, server=section) as service:
-        assert await _answers(service.address, _credentials(authority, authority.issue("billing")))
-        assert not await _answers(service.address, _credentials(authority))
-        assert not await _answers(service.address, _credentials(authority, stranger.issue("mallory")))
+        assert await answers(service.address, credentials(authority, authority.issue("billing")))
+        assert not await answers(service.address, credentials(authority))
+        assert not await answers(service.address, credentials(authority, stranger.issue("mallory")))
 
 
 async def _greets(port: int, version: ssl.TLSVersion) -> bool:

@@ -50,29 +50,36 @@ class CertificateAuthority:
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         self._write(self.certificate, self._sign(self._name, self._key, constraints))
 
-    def issue(self, name: str, subject: x509.Name | None = None) -> IssuedCertificate:
+    def issue(
+        self, name: str, subject: x509.Name | None = None, life: timedelta = _LIFE
+    ) -> IssuedCertificate:
         """Return a new certificate for servers and clients alike.
 
         Args:
             name: Its common name, a DNS name among its alternatives, and the stem of its files.
             subject: Its whole subject, instead of the common name.
+            life: How long it is good from now on.
         """
         key = generate_private_key(SECP256R1())
         issued = IssuedCertificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         addresses = [x509.DNSName(name), x509.DNSName("localhost"), x509.IPAddress(IPv4Address(LOOPBACK))]
         self._write(
             issued.certificate,
-            self._sign(subject or _common_name(name), key, x509.SubjectAlternativeName(addresses)),
+            self._sign(subject or _common_name(name), key, x509.SubjectAlternativeName(addresses), life),
         )
         issued.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return issued
 
     def _sign(
-        self, subject: x509.Name, key: EllipticCurvePrivateKey, extension: x509.ExtensionType
+        self,
+        subject: x509.Name,
+        key: EllipticCurvePrivateKey,
+        extension: x509.ExtensionType,
+        life: timedelta = _LIFE,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())
-        builder = builder.not_valid_before(now - _LIFE).not_valid_after(now + _LIFE)
+        builder = builder.not_valid_before(now - _LIFE).not_valid_after(now + life)
         return builder.add_extension(extension, critical=False).sign(self._key, hashes.SHA256())
 
     def _write(self, path: Path, certificate: x509.Certificate) -> None:

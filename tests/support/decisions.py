@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from session_service.domain.checks import Asked
 from session_service.domain.models import Identity
 
 ADA: Final = Identity("u-1", "s-1", "Żaneta", ("editor", "reader"), 1, 2, 3)
@@ -15,11 +16,15 @@ class Decision:
     """Decides as it is told to, and remembers what it was asked."""
 
     outcome: Identity | Exception | None
-    asked: tuple[str | None, ...] = ()
+    question: tuple[str | None, ...] = ()
 
-    async def decide(self, *asked: str | None) -> Identity | None:
+    def asked(self, *question: str | None) -> Asked:
+        """What is to be checked."""
+        self.question = question
+        return None, 0.0, None
+
+    async def outcome_of(self, _asked: Asked) -> Identity | None:
         """The decision."""
-        self.asked = asked
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome

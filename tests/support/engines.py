@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from session_service import envoy_binary
+from session_service.engines.native import availability
 from tests.support.tools import missing
 
-ENGINES: Final = ("grpc-aio", "envoy")
+ENGINES: Final = ("grpc-aio", "native")
 
 _chosen = [ENGINES[0]]
 
@@ -22,8 +22,8 @@ def chosen_engine() -> str:
 @contextlib.contextmanager
 def services_on(engine: str) -> Iterator[str]:
     """Start services on this engine while a block runs; skips aloud where it cannot run."""
-    if engine == "envoy" and (problem := envoy_binary.unavailable()):
-        missing(f"no Envoy engine: {problem}")
+    if engine == "native" and (problem := availability.unavailable()):
+        missing(f"no native engine: {problem}")
     _chosen.append(engine)
     try:
         yield engine

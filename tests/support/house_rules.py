@@ -22,6 +22,7 @@ LONGEST_FILE = 400
 _NOT_OURS = {".git", ".venv", "build", "dist", ".session-service", "__pycache__"}
 _WALL_CLOCK = re.compile(r"(^|\.)(time\.time(_ns)?|datetime\.(now|utcnow|today)|date\.today)$")
 _KEY = re.compile(r"\b(user_sessions?|user_devices|login_attempts):|\b(token|user):\{|\busername:[{%]")
+_MODE = re.compile(r"[rwax][bt+]*")
 _SLEEP = re.compile(r"(^|\.)sleep$")
 # A dot is written [.] so that this file does not break its own rule.
 _REGISTRY = re.compile(
@@ -44,6 +45,27 @@ def too_long(text: str) -> list[int]:
 def names_a_registry(text: str) -> list[int]:
     """No file names the host of a package registry: where packages come from is the machine's affair."""
     return [number for number, line in enumerate(text.splitlines(), start=1) if _REGISTRY.search(line)]
+
+
+def depends_on_the_locale(text: str) -> list[int]:
+    """Text in files and pipes is UTF-8 by name: where the locale says ASCII, Python would take that."""
+    calls = (node for node in _nodes(text) if isinstance(node, ast.Call))
+    return sorted({call.lineno for call in calls if _is_text_without_encoding(call)})
+
+
+def _is_text_without_encoding(call: ast.Call) -> bool:
+    keywords = {each.arg: each.value for each in call.keywords}
+    if "encoding" in keywords:
+        return False
+    name = ast.unparse(call.func).rpartition(".")[2]
+    constants = [each.value for each in (*call.args, *keywords.values()) if isinstance(each, ast.Constant)]
+    if name in {"read_text", "write_text"}:
+        return "utf-8" not in constants
+    if name in {"open", "fdopen", "NamedTemporaryFile"}:
+        modes = [value for value in constants if isinstance(value, str) and _MODE.fullmatch(value)]
+        return any("b" not in mode for mode in modes)
+    given = keywords.get("text")
+    return isinstance(given, ast.Constant) and given.value is True
 
 
 def reads_the_wall_clock(text: str) -> list[int]:

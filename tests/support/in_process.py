@@ -1,7 +1,7 @@
 """The whole service for one test: real gRPC over a socket, real Redis.
 
-On ``grpc.aio`` it runs inside the test's own event loop, on the Envoy engine inside an Envoy. For tests
-about what calls answer; tests about processes use ``service_process``.
+It runs inside the test's own event loop. For tests about what calls answer; tests about processes use
+``service_process``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from prometheus_client import CollectorRegistry
 
 from session_service.app import make_metrics
 from session_service.config import Config
-from session_service.config.sections import Engine
 from session_service.domain.service_keys import new_service_key, service_key_digest
 from session_service.serving import running
 from session_service.tokens.keys import new_document
 from tests.support.engines import chosen_engine
-from tests.support.in_envoy import in_envoy
 from tests.support.redis_server import RedisServer
 from tests.support.service_client import PASSWORD, ServiceClient, bearer, connect
 
@@ -95,10 +93,6 @@ def _config(redis: Mapping[str, Any], key_file: Path, sections: Mapping[str, Map
 @contextlib.asynccontextmanager
 async def _serving(config: Config) -> AsyncIterator[tuple[str, CollectorRegistry]]:
     """Serve on the engine that is configured; gives the address and the metrics."""
-    if config.server.engine is Engine.ENVOY:
-        async with in_envoy(config) as served:
-            yield served
-        return
     registry = CollectorRegistry()
     async with running(config, make_metrics(registry)) as server:
         yield server.address, registry

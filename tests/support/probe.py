@@ -1,7 +1,6 @@
 """A service of bytes that shows what an engine does; mounted bare, without the boundary.
 
-``probe_on`` serves it on either engine. On Envoy it is the ASGI application of this module, which a real
-Envoy imports.
+``probe_on`` serves it on either engine.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,17 +15,16 @@ from typing import Any, Final
 
 import grpc
 
-from session_service import envoy_binary
+from session_service.certificate_files import CertificateWatch
 from session_service.engines import grpc_aio
-from session_service.rpc.engines.asgi import Receive, Scope, Send
-from session_service.rpc.engines.envoy import EnvoyServer
-from session_service.rpc.engines.envoy_admin import EnvoyAdmin
-from session_service.rpc.engines.envoy_bootstrap import Listener, bootstrap
+from session_service.engines.native.opening import open_server
+from session_service.opening import Server
+from session_service.rpc.boundary import MethodHandlers
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
 from session_service.rpc.limits import Limits, ServerTls
 from tests.support.ports import LOOPBACK, free_port
-from tests.support.waiting import eventually_async
 
-APPLICATION: Final = "tests.support.probe:application"
 LIMITS: Final = Limits(
     max_concurrent_rpcs=100,
     max_concurrent_streams=100,
@@ -38,8 +34,6 @@ LIMITS: Final = Limits(
     max_connection_age_grace=60,
     handshake_timeout=5,
 )
-_ADMIN_VARIABLE: Final = "PROBE_ADMIN_SOCKET"
-_PATIENCE: Final = 20.0
 
 
 class Probe:
@@ -126,8 +120,8 @@ class Probe:
         """Answer with how many of the calls above have begun, have ended, and were told of as ended."""
         return json.dumps([self._begun, self._ended, len(self._told)]).encode()
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """All methods, as the service ``p.P``."""
+    def handlers(self) -> dict[str, Any]:
+        """All methods, by their full names in the service ``p.P``."""
         unary = ("echo", "caller", "mirror", "remaining", "abort", "both", "hang", "ends")
         handlers: dict[str, Any] = {
             name: grpc.unary_unary_rpc_method_handler(getattr(self, name)) for name in unary
@@ -135,7 +129,7 @@ class Probe:
         for name in ("count", "tell", "drip", "flood"):
             handlers[name] = grpc.unary_stream_rpc_method_handler(getattr(self, name))
         handlers["chat"] = grpc.stream_stream_rpc_method_handler(self.chat)
-        return grpc.method_handlers_generic_handler("p.P", handlers)
+        return {f"/p.P/{name}": handler for name, handler in handlers.items()}
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:
@@ -146,32 +140,6 @@ class Probe:
             self._ended += 1
 
 
-class Application:
-    """The probe inside Envoy."""
-
-    _server: EnvoyServer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or live from startup to shutdown."""
-        if scope["type"] == "http":
-            await self._server(scope, receive, send)
-            return
-        await receive()
-        self._server = EnvoyServer(LIMITS, EnvoyAdmin(Path(os.environ.get(_ADMIN_VARIABLE, ""))))
-        self._server.add_generic_rpc_handlers((Probe().handler(),))
-        starting = asyncio.ensure_future(self._server.start())
-        await self._server.prepared.wait()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        # Where Envoy only validates it never was live.
-        starting.cancel()
-        await self._server.stop(None)
-        await send({"type": "lifespan.shutdown.complete"})
-
-
-application = Application()
-
-
 @contextlib.asynccontextmanager
 async def probe_on(
     engine: str, *, tls: ServerTls | None = None, unix_socket: bool = False
@@ -180,49 +148,32 @@ async def probe_on(
     with tempfile.TemporaryDirectory(prefix="probe-", dir="/tmp") as name:
         directory = Path(name)
         listen = f"unix:{directory / 'p.sock'}" if unix_socket else f"{LOOPBACK}:{free_port()}"
-        serving = _in_envoy(listen, tls, directory) if engine == "envoy" else _on_grpc_aio(listen, tls)
-        async with serving:
+        required = tls is not None and tls.require_client_certificate
+        files = CertificateWatch(tls.cert_file, tls.key_file, tls.client_ca_file) if tls else None
+        server = (
+            _native(listen, files, required) if engine == "native" else _grpc_aio(listen, files, required)
+        )
+        server.add_generic_rpc_handlers((MethodHandlers(Probe().handlers()),))
+        await server.start()
+        try:
             yield listen
+        finally:
+            await server.stop(None)
 
 
-@contextlib.asynccontextmanager
-async def _on_grpc_aio(listen: str, tls: ServerTls | None) -> AsyncIterator[None]:
+def _grpc_aio(listen: str, certificates: CertificateWatch | None, required: bool) -> Server:
     server = grpc_aio.make_server(LIMITS, share_port=False)
-    grpc_aio.listen(server, listen, tls)
-    server.add_generic_rpc_handlers((Probe().handler(),))
-    await server.start()
-    try:
-        yield
-    finally:
-        await server.stop(None)
+    grpc_aio.listen(server, listen, certificates, require_client_certificate=required)
+    return server
 
 
-@contextlib.asynccontextmanager
-async def _in_envoy(listen: str, tls: ServerTls | None, directory: Path) -> AsyncIterator[None]:
-    admin = directory / "a.sock"
-    configuration = directory / "envoy.json"
-    listener = Listener(listen, share_port=False, limits=LIMITS, tls=tls, cors_origins=())
-    configuration.write_text(json.dumps(bootstrap(listener, APPLICATION, admin, json_log=False)))
-    process = _started(configuration, admin)
-    try:
-        await eventually_async(lambda: _live(process, admin), timeout=_PATIENCE)
-        yield
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait, _PATIENCE)
-
-
-def _started(configuration: Path, admin: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [
-            *(envoy_binary.path(), "--config-path", configuration, "--disable-hot-restart"),
-            *("--concurrency", "1", "--log-level", "warning"),
-        ],
-        env={**os.environ, **envoy_binary.environment(), _ADMIN_VARIABLE: str(admin)},
-        cwd=configuration.parent,
+def _native(listen: str, certificates: CertificateWatch | None, required: bool) -> Server:
+    server, _ = open_server(
+        listen,
+        LIMITS,
+        certificates,
+        HttpApp(LIMITS, Cors((), ()), lambda: True),
+        share_port=False,
+        require_client_certificate=required,
     )
-
-
-async def _live(process: subprocess.Popen[bytes], admin: Path) -> bool:
-    assert process.poll() is None, "Envoy did not start; its log is in the captured output"
-    return await EnvoyAdmin(admin)._ok("GET", "/ready")
+    return server

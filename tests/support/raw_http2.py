@@ -17,7 +17,10 @@ import h2.events
 import h2.exceptions
 
 _CONFIG: Final = h2.config.H2Configuration(
-    client_side=True, header_encoding="utf-8", validate_outbound_headers=False
+    client_side=True,
+    header_encoding="latin-1",  # an answer may repeat what was no UTF-8
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
 )
 
 
@@ -161,7 +164,10 @@ class RawHttp2:
     async def _read(self) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await self._reader.read(65_536):
-                events = self._http2.receive_data(data)
+                try:
+                    events = self._http2.receive_data(data)
+                except h2.exceptions.ProtocolError:  # h2 takes nothing that follows a GOAWAY
+                    break
                 for event in events:
                     self._take(event)
                 self._room.set()
@@ -214,7 +220,8 @@ def _texts(fields: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in fields}
 
 
-def _headers(path: str, fields: Mapping[str, str | None]) -> list[tuple[str, str]]:
+def _headers(path: str, fields: Mapping[str, str | None]) -> list[tuple[bytes, bytes]]:
+    """The header fields of a request; a surrogate escape stands for a byte that is not UTF-8."""
     whole: dict[str, str | None] = {
         ":method": "POST",
         ":scheme": "http",
@@ -223,4 +230,9 @@ def _headers(path: str, fields: Mapping[str, str | None]) -> list[tuple[str, str
         "te": "trailers",
         "content-type": "application/grpc",
     }
-    return [(name, value) for name, value in (whole | dict(fields)).items() if value is not None]
+    given = [(name, value) for name, value in (whole | dict(fields)).items() if value is not None]
+    return [(_raw(name), _raw(value)) for name, value in given]
+
+
+def _raw(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

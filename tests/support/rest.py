@@ -75,8 +75,13 @@ class RestClient:
         self.redis = redis
         self.admin = {"x-service-key": service.admin_key}
         self.http = httpx.Client(
-            base_url=f"http://{service.address}", timeout=_TIMEOUT, trust_env=False, **options
+            base_url=f"http://{service.http_address}", timeout=_TIMEOUT, trust_env=False, **options
         )
+
+    @property
+    def one_port(self) -> bool:
+        """Whether gRPC is served at the same address, and HTTP/2 with it."""
+        return self.service.http_address == self.service.address
 
     def by_http2(self) -> RestClient:
         """Another client, that speaks HTTP/2; its ``http`` is to be closed."""

@@ -54,6 +54,8 @@ class ServiceProcess:
         self._directory = tempfile.TemporaryDirectory(prefix="service-", dir="/tmp")
         self.directory = Path(self._directory.name)
         self.address = f"{LOOPBACK}:{free_port()}"
+        self.http_address = ""
+        """Where plain HTTP is served: on `grpc-aio` on a port of its own."""
         self.admin_key = new_service_key()
         """Metadata `x-service-key` of an operator; in development mode the one in `dev.env`."""
         self.key_file = self.directory / "keys.json"
@@ -202,8 +204,12 @@ class ServiceProcess:
             self.key_file.write_text(json.dumps(self.key_document))
         for name, values in config.items():
             sections[name] = sections.get(name, {}) | dict(values)
-        self.address = sections["server"]["listen"]
-        self.config_file.write_text(yaml.safe_dump(sections))
+        server = sections["server"]
+        if server["engine"] == "grpc-aio":
+            server.setdefault("http_listen", f"{LOOPBACK}:{free_port()}")
+        self.address = server["listen"]
+        self.http_address = server.get("http_listen") or self.address
+        self.config_file.write_text(yaml.safe_dump(sections), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str | Path]:
         mode = ["--dev"] if self._dev else []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
-    from session_service.storage.reads import Group, Outcome
+    from session_service.storage.reads import Group, Outcome, Share
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -226,6 +226,10 @@ class FakeConnections:
         reads = (self.read(key, *commands) for key, commands in groups)
         found: list[Any] = await asyncio.gather(*reads, return_exceptions=True)
         return found
+
+    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
+        """One for all."""
+        return ((range(len(groups)), self.read_each(groups)),)
 
     async def primaries(self) -> AsyncIterator[Redis]:
         """The one there is."""

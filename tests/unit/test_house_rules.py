@@ -42,6 +42,13 @@ def test_the_wall_clock_is_chosen_in_one_place() -> None:
     assert not _breaches(rules.reads_the_wall_clock, files)
 
 
+def test_text_is_utf8_whatever_the_locale_says() -> None:
+    """No file or pipe of the service, its client and its programs is read or written as the locale says."""
+    folders = ("session_service", "client", "deploy", "benchmarks", "protos", "docs", "examples")
+    files = [path for folder in folders for path in _within(folder)]
+    assert not _breaches(rules.depends_on_the_locale, files)
+
+
 def test_redis_keys_are_spelled_in_one_place() -> None:
     """Only `storage/keys.py` builds Redis keys."""
     files = [path for path in _within("session_service") if path != SERVER / "storage" / "keys.py"]
@@ -89,6 +96,10 @@ def test_tests_do_not_sleep() -> None:
         (rules.reads_the_wall_clock, "clock()", "def f(clock=time.time): ..."),
         (rules.reads_the_wall_clock, "from time import monotonic", "from time import time"),
         (rules.reads_the_wall_clock, "datetime.fromtimestamp(now)", "datetime.datetime.now(UTC)"),
+        (rules.depends_on_the_locale, 'path.read_text(encoding="utf-8")', "path.read_text()"),
+        (rules.depends_on_the_locale, 'path.write_text("x", "utf-8")', 'path.write_text("x")'),
+        (rules.depends_on_the_locale, 'path.open("rb")', 'path.open("a+")'),
+        (rules.depends_on_the_locale, "run(command)", "run(command, text=True)"),
         (rules.spells_a_redis_key, '"""token:{user} is a key"""', 'f"token:{{{user}}}:{jti}"'),
         (rules.spells_a_redis_key, "user_session = 1", 'name = "user_sessions:" + user'),
         (rules.spells_a_redis_key_in_lua, "-- user_session:{u}", "local key = 'user_session:' .. id"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from session_service.listen_address import free_address
+from session_service.listen_address import free_address, listening
 
 
 @pytest.fixture
@@ -60,3 +60,19 @@ def test_a_unix_socket_is_free_unless_somebody_serves_on_it(directory: Path) -> 
             free_address(address)
     with pytest.raises(OSError, match="too long"):
         free_address(f"unix:{directory}/{'x' * 120}")
+
+
+def test_a_name_may_stand_for_addresses_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``localhost`` is also ``::1`` in many a file of hosts where IPv6 is off: what is here is served."""
+    here = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
+    elsewhere = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: elsewhere + here)
+    host, _, port = free_address("localhost:0").rpartition(":")
+    assert host == "localhost"
+    assert int(port) > 0
+    [made], _ = listening("localhost:0", share_port=False)
+    with made:
+        assert made.family is socket.AF_INET
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: elsewhere)
+    with pytest.raises(OSError, match="cannot listen on localhost:1"):
+        free_address("localhost:1")

@@ -26,13 +26,17 @@ def _pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def _engine() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "engine" / "pyproject.toml").read_text())
+
+
 def _project() -> dict[str, Any]:
     project: dict[str, Any] = _pyproject()["project"]
     return project
 
 
 def _pins(lock: Path) -> Iterator[tuple[Requirement, list[str]]]:
-    text = re.sub(r"^ *#.*$", "", lock.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^ *#.*$", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for entry in text.replace("\\\n", " ").split("\n"):
         if entry.strip():
             pin, *hashes = re.split(r"\s+--hash=", entry.strip())
@@ -60,10 +64,11 @@ def test_every_line_is_pinned_by_hash(lock: Path) -> None:
 
 
 def test_the_locks_satisfy_every_requirement() -> None:
-    """Whatever pyproject asks for is in a lock, in a version it accepts."""
+    """A lock has whatever pyproject asks for, in a version it accepts; the engine is built from here."""
     pinned = {canonicalize_name(pin.name): pin.specifier for lock in LOCKS for pin, _ in _pins(lock)}
     project = _project()
-    asked = [*project["optional-dependencies"].values(), *_pyproject()["dependency-groups"].values()]
+    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "native"}
+    asked = [*extras.values(), *_pyproject()["dependency-groups"].values()]
     for requirement in map(Requirement, chain(project["dependencies"], *asked)):
         version = str(pinned[canonicalize_name(requirement.name)]).removeprefix("==")
         assert requirement.specifier.contains(version), requirement
@@ -79,9 +84,18 @@ def test_the_locks_agree() -> None:
 
 
 def test_the_build_is_locked() -> None:
-    """What the image builds the wheel with is what the build system asks for."""
-    pyproject = _pyproject()
-    assert pyproject["dependency-groups"]["build"] == pyproject["build-system"]["requires"]
+    """What the image builds the two wheels with is what their build systems ask for."""
+    builds = [_pyproject()["build-system"], _engine()["build-system"]]
+    asked = [requirement for build in builds for requirement in build["requires"]]
+    assert _pyproject()["dependency-groups"]["build"] == asked
+
+
+def test_the_engine_has_one_version() -> None:
+    """Cargo, its wheel and the extra that asks for it name the same."""
+    cargo = tomllib.loads((ROOT / "engine" / "Cargo.toml").read_text())["package"]
+    wheel = _engine()["project"]
+    assert (wheel["name"], wheel["version"]) == (cargo["name"], cargo["version"])
+    assert _project()["optional-dependencies"]["native"] == [f"{wheel['name']}=={wheel['version']}"]
 
 
 def test_the_servers_lock_has_no_tools() -> None:

@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from session_service import envoy_binary
 from session_service.config import Config, ConfigError
 from session_service.config.sections import Engine
+from session_service.engines.native import availability
 from session_service.supervisor import engine_of
 
-PROBLEM = "this Python was built without a shared libpython"
+PROBLEM = "the package is not installed"
 
 
 def configured(engine: str) -> Config:
@@ -21,14 +21,14 @@ def configured(engine: str) -> Config:
 
 @pytest.fixture
 def _cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envoy_binary, "unavailable", lambda: PROBLEM)
+    monkeypatch.setattr(availability, "unavailable", lambda: PROBLEM)
 
 
-@pytest.mark.parametrize("asked", ["auto", "envoy"])
-def test_envoy_is_taken_where_it_runs(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+@pytest.mark.parametrize("asked", ["auto", "native"])
+def test_the_native_engine_is_taken_where_it_runs(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     """By itself too."""
-    monkeypatch.setattr(envoy_binary, "unavailable", lambda: "")
-    assert engine_of(configured(asked)) is Engine.ENVOY
+    monkeypatch.setattr(availability, "unavailable", lambda: "")
+    assert engine_of(configured(asked)) is Engine.NATIVE
 
 
 @pytest.mark.usefixtures("_cannot_run")
@@ -41,14 +41,14 @@ def test_without_it_grpc_aio_serves_and_says_why(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.usefixtures("_cannot_run")
-def test_who_asks_for_envoy_is_told_that_it_cannot_run() -> None:
+def test_an_engine_that_was_asked_for_and_cannot_run_is_an_error() -> None:
     """Nothing else is served instead; the key is named."""
-    with pytest.raises(ConfigError, match=rf"^server\.engine: envoy cannot run here: {PROBLEM}$"):
-        engine_of(configured("envoy"))
+    with pytest.raises(ConfigError, match=rf"^server\.engine: native cannot run here: {PROBLEM}$"):
+        engine_of(configured("native"))
 
 
 @pytest.mark.usefixtures("_cannot_run")
-def test_who_asks_for_grpc_aio_hears_nothing_of_envoy(caplog: pytest.LogCaptureFixture) -> None:
+def test_grpc_aio_needs_no_word_of_the_native_engine(caplog: pytest.LogCaptureFixture) -> None:
     """What was not asked for is not looked for."""
     with caplog.at_level(logging.INFO):
         assert engine_of(configured("grpc-aio")) is Engine.GRPC_AIO

@@ -1,14 +1,14 @@
 """What the Rust half of the package offers to Python: one class that carries calls, and one a call."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 UNARY: Final[int]
 """``Call.kind``: gRPC, one message in; answered once."""
 STREAM: Final[int]
 """``Call.kind``: gRPC, messages in as ``Event``s; answered by ``start``, ``write`` and ``finish``."""
 HTTP: Final[int]
-"""``Call.kind``: plain HTTP with its whole body; answered by ``respond``, or ``start``, ``write``, ``finish``."""
+"""``Call.kind``: HTTP with its whole body; answered by ``respond``, or ``start``, ``write``, ``close``."""
 
 MESSAGES: Final[int]
 """Event: the next messages of a ``STREAM``, a list of ``bytes``; none come before ``more`` asks for them."""
@@ -17,21 +17,21 @@ END: Final[int]
 WRITABLE: Final[int]
 """Event: what ``write`` gave has been taken by HTTP's flow control; ``None``."""
 GONE: Final[int]
-"""Event: nobody waits for the answer any more; ``True`` if the deadline passed, ``False`` if the client left."""
+"""Event: nobody waits for the answer: ``True`` = the deadline has passed, ``False`` = the client left."""
 
 __version__: Final[str]
 
-Fault = tuple[str, str]
+Fault: TypeAlias = tuple[str, str]
 """What is wrong with a request: a kind (below), and a text that may be shown to the caller.
 
 ``malformed_request``, ``malformed_metadata``, ``message_too_large``, ``metadata_too_large``,
 ``unknown_encoding``, ``unknown_method``, ``late`` (the request did not arrive in time).
 """
 
-Pairs = Sequence[tuple[bytes, bytes]]
+Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header fields: names in lower case; values as they are sent."""
 
-Event = tuple[int, int, object]
+Event: TypeAlias = tuple[int, int, object]
 """Id of the call, kind of the event, what it brings."""
 
 @final
@@ -62,7 +62,7 @@ class Call:
     secure: bool
     """Whether it came over TLS."""
     peer: str
-    """The other end of the connection as gRPC spells it: ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``, ``unix:``."""
+    """The connection's other end as gRPC spells it: ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``, ``unix:``."""
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All header fields in order, pseudo-headers left out (``:authority`` is ``host``)."""
@@ -77,8 +77,8 @@ class Call:
 class Engine:
     """Carries HTTP/1.1, HTTP/2, gRPC and gRPC-Web between sockets and one thread of Python.
 
-    Made after a fork, once a process. A thread of its own moves the bytes; it holds no Python object and never
-    takes the GIL. All methods are for the one thread that takes.
+    Made after a fork, once a process. A thread of its own moves the bytes; it holds no Python object and
+    never takes the GIL. All methods are for the one thread that takes.
 
     Args:
         methods: gRPC methods: path, whether its requests or responses stream, bytes that a message may have.
@@ -96,8 +96,8 @@ class Engine:
         idle_seconds: that a connection may be without a request.
         age_seconds, age_grace_seconds: after the first, a tenth more or less, a connection is told to end
             (GOAWAY, ``connection: close``), after the second it is ended with what is open on it.
-        ping_seconds, ping_timeout_seconds: how often a client of HTTP/2 is asked whether it lives, and how long
-            any client may take nothing, be it a ping, bytes that are ready for it, or room for a whole answer.
+        ping_seconds, ping_timeout_seconds: how often a client of HTTP/2 is asked whether it lives, and how
+            long any client may take nothing: no ping, no bytes that are ready, no part of a whole answer.
 
     Raises:
         OSError: the thread or its wake-up cannot be made.
@@ -123,7 +123,9 @@ class Engine:
         ping_seconds: float,
         ping_timeout_seconds: float,
     ) -> None: ...
-    def use_certificate(self, chain: bytes, key: bytes, client_roots: bytes | None, *, required: bool) -> None:
+    def use_certificate(
+        self, chain: bytes, key: bytes, client_roots: bytes | None, *, required: bool
+    ) -> None:
         """Serve TLS 1.2 and 1.3 to connections that come from now on, with these PEM files.
 
         Raises:
@@ -131,7 +133,7 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-        """Accept connections on a listening socket, TCP or unix, whose descriptor the engine owns from now on."""
+        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's from now on."""
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
@@ -143,10 +145,16 @@ class Engine:
         """Everything that waits; to be called once ``fileno`` is readable."""
 
     def answer(self, answers: Sequence[tuple[int, bytes]]) -> None:
-        """End ``UNARY`` calls with OK: id, message. An id that is gone is passed over, here and everywhere."""
+        """End ``UNARY`` calls with OK: id, message. Here and elsewhere an id that is gone is passed over."""
 
     def finish(
-        self, call: int, code: int, text: str, trailers: Pairs = (), initial: Pairs = (), message: bytes | None = None
+        self,
+        call: int,
+        code: int,
+        text: str,
+        trailers: Pairs = (),
+        initial: Pairs = (),
+        message: bytes | None = None,
     ) -> None:
         """End a gRPC call with a status.
 
@@ -184,7 +192,9 @@ class Engine:
         """End every connection and the thread; returns when it has ended."""
 
     def counts(self) -> Mapping[str, int]:
-        """``connections``, ``calls``: open now; ``accepted``, ``refused_connections``, ``refused_calls``,
-        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``malformed`` are requests that
-        were refused or reset before they became calls; one that is still coming may not be counted yet.
+        """What is open now, and what was so far.
+
+        ``connections``, ``calls``: open now. ``accepted``, ``refused_connections``, ``refused_calls``,
+        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``malformed`` are requests
+        that were refused or reset before they became calls; one that still comes may not be counted yet.
         """

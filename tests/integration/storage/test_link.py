@@ -44,37 +44,6 @@ async def test_one_turn_of_the_loop_is_one_write(redis_server: RedisServer, open
     link._transport.write.assert_called_once()
 
 
-async def test_a_busy_link_gathers_the_calls_of_a_while(
-    redis_server: RedisServer, open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While holding back pays, calls of several turns of the loop leave in a single write."""
-    monkeypatch.setattr("session_service.storage.link.HOLD", 0.25)  # longer than any pause of the machine
-    link = await open_link(redis_server.port)
-    link._transport = Mock(wraps=link._transport)
-    link._gathering = Mock(holds=True)
-    calls = []
-    for i in range(5):
-        calls.append(link.send((("ECHO", str(i)), ("PING",))))
-        await asyncio.sleep(0)
-    link._transport.write.assert_not_called()
-    assert await asyncio.gather(*calls) == [[str(i).encode(), b"PONG"] for i in range(5)]
-    link._transport.write.assert_called_once()
-    assert link._gathering.left.call_args.args[0] == 5
-
-
-async def test_what_is_held_back_fails_with_the_link(redis_server: RedisServer, open_link: OpenLink) -> None:
-    """A link that is lost while it holds calls back fails them and writes nothing any more."""
-    link = await open_link(redis_server.port)
-    link._transport = Mock(wraps=link._transport)
-    link._gathering = Mock(holds=True)
-    call = link.send((("PING",),))
-    link.drop("lost")
-    with pytest.raises(StoreUnavailable):
-        await call
-    link._flush()  # as the timer will
-    link._transport.write.assert_not_called()
-
-
 async def test_words_may_be_text_bytes_and_numbers(redis_server: RedisServer, open_link: OpenLink) -> None:
     """A command is packed from str, bytes and int, and replies are bytes, int, list, None or a dict."""
     link = await open_link(redis_server.port)
@@ -261,7 +230,7 @@ async def test_one_timer_watches_all_calls(redis_server: RedisServer, open_link:
         return pending[0]
 
     link._loop = Mock(wraps=loop, call_later=Mock(side_effect=call_later))
-    link._gathering = Mock(holds=False)  # which has a timer of its own
+    link._trip_seconds = 1.0  # else there is a timer of its own
     for _ in range(100):
         await asyncio.gather(*(link.send((("PING",),)) for _ in range(100)))
     assert link._loop.call_later.called

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from session_service.domain.errors import StoreUnavailable
+from session_service.storage.connections import RedisConnections
+from session_service.storage.faults import store_faults
 from session_service.storage.settings import RedisSettings, RedisTls
 from tests.integration.storage.answers import is_refused, works
 from tests.integration.storage.conftest import Connect
-from tests.support import LOOPBACK, RedisServer, free_port, require_redis
+from tests.support import LOOPBACK, RedisServer, eventually_async, free_port, require_redis
 from tests.support.certificates import CertificateAuthority, IssuedCertificate
 
 AT = RedisSettings(host=LOOPBACK, connect_timeout=2.0)
@@ -99,3 +102,67 @@ async def test_a_missing_client_certificate_is_refused(
 async def test_clear_text_to_a_tls_port_is_refused(settings: RedisSettings, connect: Connect) -> None:
     """A service that forgot TLS does not work by accident."""
     assert await is_refused(await connect(replace(settings, tls=None)))
+
+
+async def test_renewed_files_are_used_by_new_connections(
+    server: tuple[RedisServer, int],
+    settings: RedisSettings,
+    connect: Connect,
+    authority: CertificateAuthority,
+    client_certificate: IssuedCertificate,
+) -> None:
+    """Redis and the service move to another authority; what is half-written meanwhile is not used."""
+    connections = await connect(settings)
+    assert await works(connections)
+    (authority.certificate.parent / "next").mkdir()
+    following = CertificateAuthority(authority.certificate.parent / "next", "Next")
+    _show(server[0], following.issue("redis"), following)
+    assert settings.tls is not None
+    authority.certificate.write_bytes(following.certificate.read_bytes())
+    client_certificate.certificate.write_bytes(b"-----BEGIN")
+    _cut(server[0])
+    assert not await _works(connections)
+    issued = following.issue("service")
+    client_certificate.certificate.write_bytes(issued.certificate.read_bytes())
+    client_certificate.key.write_bytes(issued.key.read_bytes())
+    await eventually_async(lambda: _works(connections), timeout=10)
+
+
+async def test_files_that_break_are_not_used(
+    server: tuple[RedisServer, int],
+    settings: RedisSettings,
+    connect: Connect,
+    client_certificate: IssuedCertificate,
+) -> None:
+    """A client certificate that is half-written leaves the one that works in use."""
+    connections = await connect(settings)
+    assert await works(connections)
+    client_certificate.certificate.write_bytes(b"-----BEGIN")
+    _cut(server[0])
+    await eventually_async(lambda: _works(connections), timeout=10)
+
+
+async def _works(connections: RedisConnections) -> bool:
+    try:
+        with store_faults():
+            return await works(connections)
+    except StoreUnavailable:
+        return False
+
+
+def _show(server: RedisServer, issued: IssuedCertificate, trusted: CertificateAuthority) -> None:
+    with server.client() as client:
+        client.execute_command(
+            "CONFIG",
+            "SET",
+            *("tls-cert-file", str(issued.certificate)),
+            *("tls-key-file", str(issued.key)),
+            *("tls-ca-cert-file", str(trusted.certificate)),
+        )
+
+
+def _cut(server: RedisServer) -> None:
+    """End every connection of the service."""
+    with server.client() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+        client.client_kill_filter(_type="pubsub", skipme=True)

@@ -76,7 +76,7 @@ def test_development_mode_needs_nothing(commands: Commands, tmp_path: Path) -> N
 
 def test_files_are_looked_into(commands: Commands, key_file: Path, tmp_path: Path) -> None:
     """Keys that cannot be used and files that cannot be read are told by the keys that name them."""
-    key_file.write_text("{}")
+    key_file.write_text("{}", encoding="utf-8")
     commands.environment |= {
         "SESSION_REDIS__HOST": "localhost",
         "SESSION_TOKENS__KEY_FILE": str(key_file),

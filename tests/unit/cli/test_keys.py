@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 def material(file: Path) -> set[str]:
     """Whatever in a key file is a secret."""
-    document: dict[str, Any] = json.loads(file.read_text())
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     jwks = document["access"]["keys"] + document["refresh"]["keys"]
     return {jwk[name] for jwk in jwks for name in ("k", "d") if name in jwk}
 
@@ -133,12 +133,12 @@ def test_a_file_that_cannot_be_used_is_left_alone(
     commands: Commands, file: Path, command: str, content: str, error: str
 ) -> None:
     """What is wrong with it is told, with exit code 2."""
-    file.write_text(content)
+    file.write_text(content, encoding="utf-8")
 
     result = commands("keys", command, str(file))
     assert result.exit_code == 2
     assert error in result.stderr
-    assert file.read_text() == content
+    assert file.read_text(encoding="utf-8") == content
 
 
 def test_a_file_that_is_not_there_is_named(commands: Commands, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ async def channel(observed: Observed, methods: Service) -> AsyncIterator[grpc.ai
         "chat": grpc.stream_stream_rpc_method_handler(methods.chat, _text),
         "tell": grpc.stream_stream_rpc_method_handler(methods.tell, _text),
     }
-    boundary = Boundary(server, observed, LIMITS)
+    boundary = Boundary((server,), observed, LIMITS)
     boundary.add_registered_method_handlers("t.T", handlers)
     boundary.add_registered_method_handlers(
         BATCH.split("/")[1], {"BatchVerifyTokens": grpc.unary_unary_rpc_method_handler(methods.batch)}

@@ -31,6 +31,9 @@ class Nobody:
     def call_ended(self, method: str, reason: str, seconds: float) -> None:
         """Ignore it."""
 
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Ignore them."""
+
 
 @pytest.fixture
 async def busy() -> AsyncIterator[Traffic]:

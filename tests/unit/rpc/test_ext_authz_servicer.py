@@ -44,7 +44,7 @@ async def _asked(request: pb.CheckRequest) -> tuple[str | None, ...]:
     decision = Decision(None)
     servicer = ExtAuthzServicer(decision, Told(), remove_authorization=False)  # type: ignore[arg-type]
     await servicer.Check(request, CONTEXT)
-    return decision.asked
+    return decision.question
 
 
 async def test_what_is_asked() -> None:

@@ -17,12 +17,18 @@ class Observer:
         """Keep it."""
         self.told.append((method, reason, seconds))
 
+    def calls_ended(self, method: str, reason: str, seconds: float, count: int) -> None:
+        """Keep each."""
+        self.told += [(method, reason, seconds)] * count
+
 
 async def test_calls_are_passed_on() -> None:
     """The observer behind learns of every call."""
     observer = Observer()
     Traffic(observer).call_ended("/a/B", "OK", 0.5)
     assert observer.told == [("/a/B", "OK", 0.5)]
+    Traffic(observer).calls_ended("/a/B", "OK", 0.1, 2)
+    assert observer.told[1:] == [("/a/B", "OK", 0.1)] * 2
 
 
 async def test_no_calls_are_quiet_at_once() -> None:

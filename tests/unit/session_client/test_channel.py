@@ -136,13 +136,13 @@ async def test_repetition_stops_in_a_long_outage(
     client: AsyncSessionClient, service: ScriptedService
 ) -> None:
     """While most calls fail, they are made once only: retries would help to keep the service down."""
-    service.script("VerifyToken", AWAY)
-    await asyncio.gather(*(client.verify_token("at") for _ in range(50)), return_exceptions=True)
-    before = service.count("VerifyToken")
+    service.script("ListSessions", AWAY)
+    await asyncio.gather(*(client.list_sessions("at") for _ in range(50)), return_exceptions=True)
+    before = service.count("ListSessions")
     with pytest.raises(ServiceUnavailable):
-        await client.verify_token("at")
+        await client.list_sessions("at")
 
-    assert service.count("VerifyToken") == before + 1
+    assert service.count("ListSessions") == before + 1
 
 
 async def test_a_service_that_comes_back_is_found(

@@ -19,7 +19,7 @@ from session_client._http_refusals import http_refusal
 from session_client._refusals import refusal_of
 
 from session_service.domain import errors
-from session_service.rpc.http_status import http_response_of
+from session_service.rpc.http.status import http_response_of
 
 
 @pytest.mark.parametrize(

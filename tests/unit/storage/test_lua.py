@@ -17,11 +17,13 @@ PYTHON = "".join(path.read_text() for path in LUA.parent.glob("*.py"))
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_is_headed_by_its_contract(path: Path) -> None:
     """KEYS and what it returns come before the first statement, and ARGV where it takes any."""
-    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("--"))
-    assert path.read_text().startswith(header[:20])
+    header = "".join(
+        line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.startswith("--")
+    )
+    assert path.read_text(encoding="utf-8").startswith(header[:20])
     assert re.search(r"^-- KEYS", header, re.MULTILINE)
     assert re.search(r"^-- Returns", header, re.MULTILINE)
-    assert ("ARGV" in path.read_text().replace(header, "")) == ("-- ARGV" in header)
+    assert ("ARGV" in path.read_text(encoding="utf-8").replace(header, "")) == ("-- ARGV" in header)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

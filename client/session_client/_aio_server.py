@@ -1,0 +1,140 @@
+r"""A ``grpc.aio`` server that survives method names which are not UTF-8.
+
+``grpc.aio`` decodes the path of every call to an unregistered method as UTF-8, in the coroutine that accepts
+calls: one byte that is none (``:path: /\xff``) raises there, the server accepts nothing any more, and the
+process stays (grpcio 1.85). The name of a registered method is not read from the request. So each method is
+registered here, and calls of all others are accepted under one name that nobody knows.
+
+Metadata that is not UTF-8 is passed on, but logged with a traceback and its value, which may be a secret: a
+line a minute replaces that.
+
+The only module that uses private parts of grpcio: ``cygrpc.AioServer`` and its ``_make_request_call_future``,
+how ``grpc.aio.Server`` makes one, how a generic handler keeps its methods, and a message of cygrpc's logger.
+The tests of this module say which behaviour each must have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+from grpc._cython import cygrpc
+from grpc.aio import _server as grpc_aio_server
+
+# Not to be guessed: nobody would answer a call by this name.
+_UNKNOWN: Final = f"/{secrets.token_hex(16)}/unknown"
+_UNKNOWN_BYTES: Final = _UNKNOWN.encode()
+
+_LOGGER: Final = logging.getLogger("grpc._cython.cygrpc")
+_LOG_SECONDS: Final = 60.0
+
+Options = Sequence[tuple[str, Any]]
+
+
+class _UndecodableMetadata(logging.Filter):
+    """Replaces gRPC's records of metadata that is not UTF-8 by one a minute, without the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = -_LOG_SECONDS
+        self._dropped = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged."""
+        if not str(record.msg).startswith("Invalid encoding on"):
+            return True
+        if (now := time.monotonic()) < self._next:
+            self._dropped += 1
+            return False
+        record.msg, record.args, record.exc_info = (
+            "metadata that is not UTF-8 (%d more before)",
+            (self._dropped,),
+            None,
+        )
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        self._next, self._dropped = now + _LOG_SECONDS, 0
+        return True
+
+
+_UNDECODABLE_METADATA: Final = _UndecodableMetadata()
+
+
+class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
+    """Accepts calls of unknown methods as calls of one method."""
+
+    def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
+        """The next call of a method; of ``None``, whose name would be decoded, there is none."""
+        if method is None:
+            return asyncio.get_running_loop().create_future()
+        accepted: asyncio.Future[Any] = super()._make_request_call_future(
+            None if method == _UNKNOWN_BYTES else method
+        )
+        return accepted
+
+
+class _AioServer(grpc_aio_server.Server):
+    """A ``grpc.aio.Server`` whose methods are all registered by name when it starts."""
+
+    def __init__(
+        self, interceptors: Sequence[grpc.aio.ServerInterceptor], options: Options, max_rpcs: int | None
+    ) -> None:
+        # In place of the constructor of grpc.aio.Server, which makes another kind of acceptor.
+        self._loop = cygrpc.get_working_loop()
+        arguments = grpc_aio_server._augment_channel_arguments(options, None)  # noqa: SLF001
+        self._server = _Acceptor(self._loop, None, (), interceptors, arguments, max_rpcs)
+        self._methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {_UNKNOWN: None}
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take handlers that look methods up by name and list them, as ``methods`` or as grpc's own do.
+
+        Raises:
+            TypeError: a handler does not say which methods it has.
+        """
+        handlers = tuple(generic_rpc_handlers)
+        for handler in handlers:
+            methods = getattr(handler, "methods", None) or getattr(handler, "_method_handlers", None)
+            if not isinstance(methods, Mapping):
+                raise TypeError(
+                    "generic_rpc_handlers: each must be made by grpc.method_handlers_generic_handler"
+                )
+            for name in methods:
+                # Without a handler of its own a registered method is looked up by name.
+                self._methods.setdefault(name, None)
+        super().add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """Take the handlers of a service, as generated code brings them."""
+        self._methods |= {f"/{service_name}/{name}": each for name, each in method_handlers.items()}
+
+    async def start(self) -> None:
+        """Serve; returns when it does."""
+        self._server.add_registered_method_handlers(self._methods)
+        await super().start()
+
+
+def aio_server(
+    *,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    options: Options = (),
+    maximum_concurrent_rpcs: int | None = None,
+) -> grpc.aio.Server:
+    """Make a server like ``grpc.aio.server`` that no method name ends.
+
+    For servers that clients you do not trust can reach: with ``grpc.aio.server`` one request whose path is
+    not UTF-8 stops the server for good, before any interceptor runs.
+
+    Args:
+        interceptors: as of ``grpc.aio.server``.
+        options: likewise.
+        maximum_concurrent_rpcs: likewise.
+    """
+    _LOGGER.addFilter(_UNDECODABLE_METADATA)
+    server: grpc.aio.Server = _AioServer(tuple(interceptors), options, maximum_concurrent_rpcs)  # type: ignore[assignment]
+    return server

@@ -1,0 +1,322 @@
+"""Calls that are one check each, served together: one pass, one trip to the store, no task a call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+from session_service.domain.authorization import allowed
+from session_service.domain.checks import Asked, Outcome, Settle
+from session_service.domain.errors import Overloaded, SessionServiceError
+from session_service.domain.models import Identity
+from session_service.engines.native.pages import request_of, respond
+from session_service.engines.native.surface import Call, Engine, Pairs
+from session_service.rpc.batched import VERIFY_TOKEN, BatchedMethod, verify_asked
+from session_service.rpc.boundary import OK, BatchObserver, Room, failure
+from session_service.rpc.http import refusals
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.http.values import HttpRequest
+from session_service.rpc.http.verify import RestVerify
+from session_service.rpc.metadata import fields_of
+
+_CANCELLED: Final = "CANCELLED"
+
+
+class Kind(Protocol):
+    """How calls of one method, or at one path, are read and answered."""
+
+    room: Room
+    """Where they find room."""
+
+    def asked(self, call: Call) -> tuple[str | None, float, Any]:
+        """A token and the bound of its check, and what ``answer`` is to know of the call besides.
+
+        No token: nothing is to be checked. What it raises is the outcome instead.
+        """
+
+    def answer(
+        self,
+        call: Call,
+        known: Any,  # noqa: ANN401 - what `asked` gave
+        outcome: Outcome | None,
+        answers: list[tuple[int, bytes]],
+    ) -> str:
+        """Answer a call, by adding to the answers or by itself; returns the reason for the metrics."""
+
+    def count(self, reason: str, seconds: float, count: int) -> None:
+        """Have so many calls counted that ended alike."""
+
+
+class Refusal(Exception):
+    """Carries what fails a call before anything is asked, such as bytes that are no message."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class MethodKind:
+    """Calls of a gRPC method.
+
+    Args:
+        path: its full name.
+        method: what it asks and answers.
+        room: as ``Kind``.
+        observer: told of every call.
+        engine: what carries them.
+        always: header fields that the response to a call of gRPC-Web begins with.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        method: BatchedMethod,
+        *,
+        room: Room,
+        observer: BatchObserver,
+        engine: Engine,
+        always: Callable[[Call], Pairs],
+    ) -> None:
+        self.room = room
+        self._path = path
+        self._method = method
+        self._read, self._asked = method.read, method.asked
+        self._answered = method.answered
+        self._observer = observer
+        self._engine = engine
+        self._always = always
+
+    def asked(self, call: Call) -> Asked:
+        """What the request wants checked; the role is what is known besides."""
+        request = self._read(call.message)
+        if isinstance(request, Exception):
+            raise Refusal(request)
+        return self._asked(request, call.values)
+
+    def answer(
+        self, call: Call, known: str | None, outcome: Outcome | None, answers: list[tuple[int, bytes]]
+    ) -> str:
+        """Answer with a message, or with the status of what is raised."""
+        try:
+            if type(outcome) is Refusal:
+                raise outcome.error
+            message = self._answered(outcome if known is None else with_role(outcome, known))
+        except Exception as error:  # noqa: BLE001 - the catch-all
+            return self._fail(call, error)
+        if call.web:
+            self._engine.finish(call.id, 0, "", (), self._always(call), message)
+        else:
+            answers.append((call.id, message))
+        return OK
+
+    def count(self, reason: str, seconds: float, count: int) -> None:
+        """Tell the observer of all RPCs."""
+        self._observer.calls_ended(self._path, reason, seconds, count)
+
+    def _fail(self, call: Call, error: Exception) -> str:
+        status = failure(self._path, error)
+        number: int = status.code.value[0]
+        always = self._always(call) if call.web else ()
+        self._engine.finish(call.id, number, status.message, fields_of(status.trailers), always)
+        return status.reason
+
+
+class ForwardAuthKind:
+    """Gateways' requests by plain HTTP; the page counts its decisions itself.
+
+    Args:
+        page: what it asks and answers.
+        room: as ``Kind``.
+        app: completes the answers.
+        engine: what carries them.
+    """
+
+    def __init__(self, page: ForwardAuth, room: Room, app: HttpApp, engine: Engine) -> None:
+        self.room = room
+        self._page = page
+        self._app = app
+        self._engine = engine
+
+    def asked(self, call: Call) -> Asked:
+        """What the request wants checked; the role is what is known besides."""
+        return self._page.asked(partial(_texts, call), call.query)
+
+    def answer(
+        self, call: Call, known: str | None, outcome: Outcome | None, _answers: list[tuple[int, bytes]]
+    ) -> str:
+        """Answer with a page."""
+        if type(outcome) is Refusal:
+            response = refusals.BUSY
+        else:
+            response = self._page.decided(outcome if known is None else with_role(outcome, known))
+        respond(self._engine, call.id, self._app.finished_page(response))
+        return OK
+
+    def count(self, reason: str, seconds: float, count: int) -> None:
+        """Leave it to the page."""
+
+
+class RestKind:
+    """VerifyToken by REST, limited and counted as by gRPC.
+
+    Args:
+        verify: what is asked and answered at one path.
+        room: as ``Kind``.
+        observer: told of every call.
+        engine: what carries them.
+    """
+
+    def __init__(self, verify: RestVerify, room: Room, observer: BatchObserver, engine: Engine) -> None:
+        self.room = room
+        self._verify = verify
+        self._observer = observer
+        self._engine = engine
+
+    def asked(self, call: Call) -> tuple[str | None, float, HttpRequest]:
+        """What the request wants checked; the request itself is what is known besides."""
+        request = request_of(call)
+        token, bound, _ = verify_asked(self._verify.request(request), call.values)
+        return token, bound, request
+
+    def answer(
+        self,
+        call: Call,
+        known: HttpRequest | None,
+        outcome: Outcome | None,
+        _answers: list[tuple[int, bytes]],
+    ) -> str:
+        """Answer with JSON."""
+        found: Outcome = outcome.error if type(outcome) is Refusal else cast(Outcome, outcome)
+        reason = failure(VERIFY_TOKEN, found).reason if isinstance(found, Exception) else OK
+        respond(self._engine, call.id, self._verify.answer(known or request_of(call), found))
+        return reason
+
+    def count(self, reason: str, seconds: float, count: int) -> None:
+        """Tell the observer of all RPCs."""
+        self._observer.calls_ended(VERIFY_TOKEN, reason, seconds, count)
+
+
+class CheckBatches:
+    """Serves calls by the batch.
+
+    Args:
+        engine: what carries them.
+        check: begins many checks; see ``TokenCheck.check_each``.
+        on_idle: called whenever no batch is under way any more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        check: Callable[[Sequence[str], Sequence[float], Settle], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._check = check
+        self._on_idle = on_idle
+        self._gone: set[int] = set()
+        self.under_way = 0
+        """Calls that have no answer yet."""
+
+    def begin(self, calls: Sequence[tuple[Kind, Call]]) -> None:
+        """Serve calls that came together."""
+        self.under_way += len(calls)
+        batch = _Batch()
+        tokens: list[str] = []
+        bounds: list[float] = []
+        known: list[Entry] = []
+        outcomes: list[Outcome | None] = []
+        for kind, call in calls:
+            try:
+                kind.room.enter()
+                token, bound, more = kind.asked(call)
+            except Overloaded as error:
+                known.append((kind, call, None))
+                outcomes.append(Refusal(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's alone
+                known.append((kind, call, None))
+                outcomes.append(error)
+            else:
+                if token is None:
+                    known.append((kind, call, more))
+                    outcomes.append(None)
+                else:
+                    batch.entries.append((kind, call, more))
+                    tokens.append(token)
+                    bounds.append(bound)
+        if tokens:
+            self._check(tokens, bounds, partial(self._settle_places, batch))
+        if known:
+            self._settle(batch, known, outcomes)
+
+    def leave(self, number: int) -> None:
+        """Note that nobody waits for a call's answer; how its check ends is of no interest any more."""
+        if self.under_way:
+            self._gone.add(number)
+
+    def _settle_places(self, batch: _Batch, places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        entries = batch.entries
+        whole = len(places) == len(entries)
+        self._settle(batch, entries if whole else [entries[place] for place in places], outcomes)
+
+    def _settle(self, batch: _Batch, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
+        """Answer calls and count them."""
+        answers: list[tuple[int, bytes]] = []
+        # What ended alike one after the other is counted together.
+        ended: list[tuple[Kind, str, int]] = []
+        alike: Kind | None = None
+        last, count = OK, 0
+        gone = self._gone
+        for (kind, call, known), outcome in zip(entries, outcomes, strict=True):
+            if gone and call.id in gone:
+                gone.discard(call.id)
+                reason = _CANCELLED
+            else:
+                reason = kind.answer(call, known, outcome, answers)
+            kind.room.leave()
+            if kind is alike and reason == last:
+                count += 1
+            else:
+                if alike is not None:
+                    ended.append((alike, last, count))
+                alike, last, count = kind, reason, 1
+        if alike is not None:
+            ended.append((alike, last, count))
+        if answers:
+            self._engine.answer(answers)
+        seconds = time.perf_counter() - batch.started
+        for kind, reason, count in ended:
+            kind.count(reason, seconds, count)
+        self.under_way -= len(entries)
+        if not self.under_way:
+            gone.clear()
+            self._on_idle()
+
+
+Entry: TypeAlias = tuple[Kind, Call, Any]
+"""How a call is answered, the call, and what else is known of it."""
+
+
+class _Batch:
+    """Calls that came together, in the order of their tokens."""
+
+    __slots__ = ("entries", "started")
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.entries: list[Entry] = []
+
+
+def with_role(outcome: Outcome | None, role: str) -> Outcome | None:
+    """What a check came to, if the user must have a role as well."""
+    try:
+        return allowed(outcome, role) if isinstance(outcome, Identity) else outcome
+    except SessionServiceError as error:
+        return error
+
+
+def _texts(call: Call, name: str) -> list[str]:
+    return [value.decode("latin-1") for value in call.values(name)]

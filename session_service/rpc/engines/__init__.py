@@ -1,1 +1,0 @@
-"""The servers that the servicers can be mounted on."""

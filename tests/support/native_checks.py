@@ -1,0 +1,212 @@
+"""The service's checks on the native engine, over doubles for what is under and above them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from session_api.v1 import session_service_pb2_grpc as pb_grpc
+
+from session_service.domain.authorization import Authorization
+from session_service.domain.checks import TokenCheck
+from session_service.domain.credentials import Credentials
+from session_service.domain.errors import StoreUnavailable, TokenExpired, TokenInvalid
+from session_service.domain.models import AccessClaims, LiveState, SessionPolicy
+from session_service.domain.public_paths import PublicPaths
+from session_service.domain.watching import Watch, WatchedState
+from session_service.engines.native.server import NativeServer
+from session_service.rpc.batched import Batched, batched_methods
+from session_service.rpc.boundary import Boundary
+from session_service.rpc.envoy_auth import external_auth_pb2_grpc
+from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
+from session_service.rpc.http.app import HttpApp
+from session_service.rpc.http.cors import Cors
+from session_service.rpc.http.forward_auth import ForwardAuth
+from session_service.rpc.limits import Limits
+from session_service.rpc.session_servicer import SessionServicer
+from tests.support.native_engine import FakeEngine
+
+LIMITS: Final = Limits(
+    max_concurrent_rpcs=100,
+    max_concurrent_streams=100,
+    max_message_bytes=1000,
+    max_metadata_bytes=500,
+    max_connection_age=600,
+    max_connection_age_grace=60,
+    handshake_timeout=5,
+)
+NOW: Final = 1_800_000_000
+NAMES: Final = ("good", "other", "forged", "expired", "puzzling", "ended", "away", "odd", "idle", "lapsed")
+
+
+class Tokens:
+    """A token is its session's name; some are bad."""
+
+    def issue(self, claims: AccessClaims) -> str:
+        """Not asked for here."""
+        raise AssertionError(claims)
+
+    def verify(self, token: str) -> AccessClaims:
+        """The claims of any token but three."""
+        faults = {"forged": TokenInvalid(), "expired": TokenExpired(), "puzzling": RuntimeError("a mistake")}
+        if token in faults:
+            raise faults[token]
+        return AccessClaims(f"user of {token}", token, f"id of {token}", NOW - 100, NOW + 1700)
+
+
+def _live(name: str, active: int = NOW) -> LiveState:
+    return LiveState(name, f"name of {name}", ("editor",), active * 1000, NOW * 1000 + 10**7)
+
+
+@dataclass
+class Store:
+    """Sessions by name; what is not there is alive."""
+
+    states: dict[str, LiveState | Exception | None] = field(
+        default_factory=lambda: {
+            "ended": None,
+            "away": StoreUnavailable(),
+            "odd": ValueError("no number"),
+            "idle": _live("idle", 0),
+            "lapsed": _live("lapsed")._replace(token_session_id=None),
+        }
+    )
+    trips: int = 0
+    hold: asyncio.Event | None = None
+    touched: int = 0
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Sessions whose part of the store answers late."""
+
+    def _state(self, name: str) -> LiveState | Exception | None:
+        return self.states.get(name, _live(name))
+
+    async def read(self, _user_id: str, session_id: str, _token_id: str) -> LiveState | None:
+        """The state of one."""
+        self.trips += 1
+        state = self._state(session_id)
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    async def read_all(self, claims: Sequence[AccessClaims]) -> list[LiveState | Exception | None]:
+        """The state of each."""
+        self.trips += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        return [self._state(each.session_id) for each in claims]
+
+    def read_shares(self, claims: Sequence[AccessClaims]) -> Sequence[Any]:
+        """One for all, and one for each slow part."""
+        quick = [place for place, each in enumerate(claims) if each.session_id not in self.slow]
+        shares: list[Any] = [(quick, self.read_all([claims[place] for place in quick]))] if quick else []
+        for place, each in enumerate(claims):
+            if each.session_id in self.slow:
+                shares.append(((place,), self._read_late(each)))
+        return shares
+
+    async def _read_late(self, claims: AccessClaims) -> list[LiveState | Exception | None]:
+        await self.slow[claims.session_id].wait()
+        return await self.read_all([claims])
+
+    async def touch(self, _user_id: str, _session_id: str) -> None:
+        """Note it after a turn of the loop."""
+        self.touched += 1
+        await asyncio.sleep(0)
+
+
+class Watches:
+    """Reads that may be remembered."""
+
+    confirmed = 0.0
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.left = 100
+
+    def confirm_soon(self) -> None:
+        """Nothing to do."""
+
+    async def read(self, user_id: str, session_id: str, token_id: str, watch: Watch) -> WatchedState | None:
+        """As the store, followed."""
+        live = await self._store.read(user_id, session_id, token_id)
+        watch.feed = self
+        return None if live is None else WatchedState(live, 60.0)
+
+    def forget(self, watch: Watch) -> None:
+        """Follow no more."""
+        watch.feed = None
+
+    async def caught_up(self) -> None:
+        """At once."""
+
+    def end_all(self) -> None:
+        """Nothing to end."""
+
+
+class Observer:
+    """What was counted."""
+
+    def __init__(self) -> None:
+        self.reasons: list[tuple[str, str]] = []
+        self.decisions: list[tuple[str, str]] = []
+
+    def call_ended(self, method: str, reason: str, _seconds: float) -> None:
+        """One call."""
+        self.reasons.append((method, reason))
+
+    def calls_ended(self, method: str, reason: str, _seconds: float, count: int) -> None:
+        """Several."""
+        self.reasons += [(method, reason)] * count
+
+    def decided(self, protocol: str, outcome: str) -> None:
+        """A decision."""
+        self.decisions.append((protocol, outcome))
+
+
+class Service:
+    """The service's checks on the native engine, in batches or not."""
+
+    def __init__(self, *, in_batches: bool, rooms: int = 100) -> None:
+        self.store, self.observer = Store(), Observer()
+        self.limits = replace(LIMITS, max_concurrent_rpcs=rooms)
+        http = HttpApp(self.limits, Cors((), ()), lambda: True)
+        self.server = NativeServer(self._make, self.limits, lambda _: None, http)
+        doubles: Any = self.store
+        watches: Any = Watches(self.store)
+        check = TokenCheck(
+            Tokens(), doubles, watches, doubles, policy=SessionPolicy(), clock=lambda: NOW, steady=lambda: 0.0
+        )
+        nothing: Any = None
+        authorization = Authorization(check, Credentials(None), PublicPaths(["/public"]))
+        envoy = ExtAuthzServicer(authorization, self.observer, remove_authorization=True)
+        forward = ForwardAuth(authorization, self.observer)
+        session = SessionServicer(
+            check=check,
+            streams=nothing,
+            logins=nothing,
+            sessions=nothing,
+            administration=nothing,
+            callers=nothing,
+        )
+        boundary: Any = Boundary((self.server, http), self.observer, self.limits)
+        pb_grpc.add_SessionServiceServicer_to_server(session, boundary)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(envoy, boundary)
+        http.add_page("/authz", forward)
+        if in_batches:
+            methods = batched_methods(self.limits, envoy)
+            self.server.add_batched(Batched(check, boundary.calls, self.observer, methods, forward))
+
+    def _make(self, **settings: Any) -> Any:
+        self.fake = FakeEngine(**settings)
+        return self.fake
+
+    async def __aenter__(self) -> Self:
+        await self.server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.store.hold is not None:
+            self.store.hold.set()
+        await self.server.stop(None)
