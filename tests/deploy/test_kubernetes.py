@@ -144,7 +144,7 @@ def test_nothing_is_granted(pod: dict[str, Any], container: dict[str, Any]) -> N
 
 def test_only_readiness_follows_redis(container: dict[str, Any]) -> None:
     """An outage of Redis takes traffic from the pods and restarts none of them."""
-    assert container["readinessProbe"]["grpc"] == {"port": 50051}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "grpc"}
     for name in ("livenessProbe", "startupProbe"):
         assert container[name]["tcpSocket"] == {"port": 50051}
 

@@ -1,11 +1,11 @@
-"""Each command block of the pages works when pasted, in order, beside `make run`."""
+"""Each command block of the pages works when pasted, in order, beside `make run`, on either engine."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support import ServiceProcess, require_tool
-from tests.support.engines import services_on
+from tests.support.engines import ENGINES, services_on
 from tests.support.house_rules import ROOT
 from tests.support.pages import blocks, pages
 from tests.support.terminal import Pasted, Terminal, expected_output, matches
@@ -18,14 +18,13 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def pasted() -> dict[tuple[str, int], Pasted]:
+@pytest.fixture(scope="module", params=ENGINES)
+def pasted(request: pytest.FixtureRequest) -> dict[tuple[str, int], Pasted]:
     """What became of each block, by its page and its place there; a terminal for each page."""
     for tool in ("grpcurl", "curl", "redis-cli"):
         require_tool(tool)
     done: dict[tuple[str, int], Pasted] = {}
-    # As `make run` has it where the extra is installed.
-    with services_on("native"), ServiceProcess(dev=True) as service:
+    with services_on(request.param), ServiceProcess(dev=True) as service:
         for name, places in COMMANDS.items():
             with Terminal(service.directory) as terminal:
                 done |= {(name, place): terminal.paste(BLOCKS[name][place]) for place in places}

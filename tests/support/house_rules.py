@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LONGEST_FILE = 400
 
-_NOT_OURS = {".git", ".venv", "build", "dist", ".session-service", "__pycache__"}
+_NOT_OURS = {
+    ".git",
+    ".venv",
+    "build",
+    "dist",
+    ".session-service",
+    "__pycache__",
+    ".hypothesis",
+    ".schemathesis",
+}
+# Of cargo: what it builds, and what fuzzing keeps.
+_NOT_OURS |= {"target", "corpus", "artifacts"}
 _WALL_CLOCK = re.compile(r"(^|\.)(time\.time(_ns)?|datetime\.(now|utcnow|today)|date\.today)$")
 _KEY = re.compile(r"\b(user_sessions?|user_devices|login_attempts):|\b(token|user):\{|\busername:[{%]")
 _MODE = re.compile(r"[rwax][bt+]*")
@@ -28,6 +39,9 @@ _SLEEP = re.compile(r"(^|\.)sleep$")
 _REGISTRY = re.compile(
     r"pypi[.]org|python[h]osted[.]org|registry[.]npmjs|proxy[.]golang|deb[.]debian|crates[.]io|repo1?[.]maven"
 )
+
+# What cargo writes into a lock for each crate, and would write again: a name, which no one fetches from.
+_LOCKED_CRATE = re.compile(r'source = "registry[+]https://github[.]com/rust-lang/crates[.]io-index"')
 
 
 def project_files(*suffixes: str) -> list[Path]:
@@ -45,6 +59,12 @@ def too_long(text: str) -> list[int]:
 def names_a_registry(text: str) -> list[int]:
     """No file names the host of a package registry: where packages come from is the machine's affair."""
     return [number for number, line in enumerate(text.splitlines(), start=1) if _REGISTRY.search(line)]
+
+
+def names_a_registry_in_cargo_lock(text: str) -> list[int]:
+    """Cargo's lock names the registry of a crate in cargo's own line, and nowhere else."""
+    lines = enumerate(text.splitlines(), start=1)
+    return [number for number, line in lines if _REGISTRY.search(line) and not _LOCKED_CRATE.fullmatch(line)]
 
 
 def depends_on_the_locale(text: str) -> list[int]:
