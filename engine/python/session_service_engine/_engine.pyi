@@ -133,7 +133,7 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's from now on."""
+        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's now."""
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
