@@ -213,7 +213,7 @@ impl Clock {
     fn new(net: &Rc<Net>, pings: Option<PingPong>, activity: Rc<Activity>) -> Self {
         let now = Instant::now();
         let age = net.settings.some_age();
-        let first = now + net.settings.longest_tick().min(age).min(net.settings.idle).min(net.settings.ping);
+        let first = now + net.settings.longest_tick().min(age).min(net.settings.ping);
         Clock {
             net: net.clone(),
             activity,
@@ -246,12 +246,12 @@ impl Clock {
         T: AsyncRead + AsyncWrite + Unpin,
         B: bytes::Buf,
     {
-        if let (Some(pings), Some(_)) = (&mut self.pings, self.pinged) {
-            if let Poll::Ready(pong) = pings.poll_pong(cx) {
-                self.pinged = None;
-                if pong.is_err() {
-                    return false;
-                }
+        if let (Some(pings), Some(_)) = (&mut self.pings, self.pinged)
+            && let Poll::Ready(pong) = pings.poll_pong(cx)
+        {
+            self.pinged = None;
+            if pong.is_err() {
+                return false;
             }
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
@@ -291,10 +291,11 @@ impl Clock {
             self.end_softly(connection);
         }
         let quiet = now >= self.activity.last_active.get() + self.net.settings.ping;
-        if quiet && self.pinged.is_none() {
-            if let Some(pings) = &mut self.pings {
-                self.pinged = pings.send_ping(Ping::opaque()).is_ok().then_some(now);
-            }
+        if quiet
+            && self.pinged.is_none()
+            && let Some(pings) = &mut self.pings
+        {
+            self.pinged = pings.send_ping(Ping::opaque()).is_ok().then_some(now);
         }
         true
     }
@@ -309,7 +310,7 @@ impl Clock {
             Some(self.activity.last_active.get() + settings.ping).filter(|_| self.pinged.is_none()),
         ];
         let soonest = times.into_iter().flatten().filter(|time| *time > now).min();
-        let tick = now + settings.longest_tick().min(settings.idle);
+        let tick = now + settings.longest_tick();
         soonest.unwrap_or(tick).min(tick)
     }
 }

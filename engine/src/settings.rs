@@ -92,9 +92,9 @@ impl Settings {
         self.age.mul_f64(0.9 + 0.2 * random)
     }
 
-    /// How long a connection's timers may sleep: a client that takes nothing has to be seen in time.
+    /// How long a connection's timers may sleep: one that is stalled or idle has to be seen in time.
     pub fn longest_tick(&self) -> Duration {
-        LONGEST_TICK.min(self.ping_timeout)
+        LONGEST_TICK.min(self.ping_timeout).min(self.idle)
     }
 
     /// Find what a request is for; `http2`: gRPC itself needs HTTP/2 for its trailers.

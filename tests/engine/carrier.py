@@ -9,11 +9,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, Self
 
 try:
-    import session_service_engine as package
+    import session_service_engine
 except ImportError:
-    BUILT = False
-else:
-    BUILT = True
+    session_service_engine = None  # type: ignore[assignment]
+
+package = session_service_engine
+"""What is tested; ``None`` where it is not built."""
+BUILT: Final = package is not None
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +154,9 @@ class Carrier:
                 self.engine.more(call.id)
             else:
                 self.engine.write(call.id, PIECE)
+
+    def leave(self, call: Call) -> None:
+        """What is done with a call that is left unanswered."""
 
     def _unary(self, call: Call) -> None:
         if call.message == b"hang":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,6 @@ from tests.support.tools import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import ExitStack
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,7 @@ def _is_built() -> None:
 @pytest.fixture
 def carriers() -> Iterator[ExitStack]:
     """Holds what a test starts."""
-    import contextlib
-
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         yield stack
 
 

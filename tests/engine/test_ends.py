@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+import grpc
 import pytest
 
 from tests.engine.carrier import ECHO, FEED, MUTE, Carrier
@@ -39,6 +41,7 @@ async def _fire(carrier: Carrier, until: float, pace: float) -> tuple[int, int]:
 
 
 async def test_no_request_is_lost_around_the_age(carry: Carry) -> None:
+    """No request is lost around the age."""
     carrier = carry(age_seconds=0.05, age_grace_seconds=1)
     until = time.monotonic() + 2
     ends = await asyncio.gather(*[_fire(carrier, until, pace / 1_000) for pace in range(0, 40, 4)])
@@ -47,6 +50,7 @@ async def test_no_request_is_lost_around_the_age(carry: Carry) -> None:
 
 
 async def test_no_request_is_taken_around_the_idle_end_without_an_answer(carry: Carry) -> None:
+    """No request is taken around the idle end without an answer."""
     carrier = carry(idle_seconds=0.02)
     until = time.monotonic() + 2
     ends = await asyncio.gather(*[_fire(carrier, until, (19 + pace) / 1_000) for pace in range(10)])
@@ -54,6 +58,7 @@ async def test_no_request_is_taken_around_the_idle_end_without_an_answer(carry: 
 
 
 async def test_an_idle_connection_of_http1_is_closed_cleanly(carry: Carry) -> None:
+    """An idle connection of HTTP/1 is closed cleanly."""
     carrier = carry(idle_seconds=0.2)
     async with plain(carrier) as connection:
         await connection.get()
@@ -63,6 +68,7 @@ async def test_an_idle_connection_of_http1_is_closed_cleanly(carry: Carry) -> No
 
 
 async def test_age_is_announced_by_http1(carry: Carry) -> None:
+    """Age is announced by HTTP/1."""
     carrier = carry(age_seconds=0.1, age_grace_seconds=0.3)
     async with plain(carrier) as idle, plain(carrier) as used:
         assert "connection" not in (await idle.get()).headers
@@ -80,6 +86,7 @@ async def test_age_is_announced_by_http1(carry: Carry) -> None:
 
 @pytest.mark.parametrize("http2", [False, True])
 async def test_a_stream_does_not_outlive_age_and_grace(carry: Carry, http2: bool) -> None:
+    """A stream does not outlive age and grace."""
     carrier = carry(age_seconds=0.1, age_grace_seconds=0.2)
     began = time.monotonic()
     if http2:
@@ -96,17 +103,18 @@ async def test_a_stream_does_not_outlive_age_and_grace(carry: Carry, http2: bool
 
 
 async def test_ages_differ(carry: Carry) -> None:
-    carrier = carry(age_seconds=0.5, age_grace_seconds=5)
-    began = time.monotonic()
+    """Ages differ."""
+    carrier = carry(age_seconds=1, age_grace_seconds=5)
 
     async def age() -> float:
+        began = time.monotonic()
         async with frames(carrier) as client:
             await client.until(GOAWAY)
             return time.monotonic() - began
 
     ages = sorted(await asyncio.gather(*[age() for _ in range(40)]))
-    assert 0.44 < ages[0] < 0.5
-    assert ages[-1] - ages[0] > 0.05
+    assert 0.89 < ages[0] < 1
+    assert ages[-1] - ages[0] > 0.1
 
 
 async def _goes_away_softly(client: Frames, carrier: Carrier, stream: int) -> None:
@@ -125,6 +133,7 @@ async def _goes_away_softly(client: Frames, carrier: Carrier, stream: int) -> No
 
 @pytest.mark.parametrize("by_age", [False, True])
 async def test_calls_under_way_are_finished_after_goaway(carry: Carry, by_age: bool) -> None:
+    """Calls under way are finished after GOAWAY."""
     carrier = carry(age_seconds=0.2 if by_age else 600)
     async with frames(carrier) as client:
         stream = await client.request(call_of(ECHO), message(b"hang"))
@@ -135,12 +144,11 @@ async def test_calls_under_way_are_finished_after_goaway(carry: Carry, by_age: b
 
 
 async def test_no_request_is_lost_around_goaway(carry: Carry) -> None:
-    import grpc
-
+    """No request is lost around GOAWAY."""
     carrier = carry(age_seconds=0.05)
     until = time.monotonic() + 2
     async with grpc.aio.insecure_channel(carrier.address) as channel:
-        echo = channel.unary_unary(ECHO)
+        echo: Any = channel.unary_unary(ECHO)
         made = 0
         while time.monotonic() < until:
             await asyncio.gather(*[echo(b"x") for _ in range(10)])
@@ -149,6 +157,7 @@ async def test_no_request_is_lost_around_goaway(carry: Carry) -> None:
 
 
 async def test_an_idle_connection_of_http2_is_told_to_end(carry: Carry) -> None:
+    """An idle connection of HTTP/2 is told to end."""
     carrier = carry(idle_seconds=0.3)
     async with frames(carrier) as client:
         began = time.monotonic()
@@ -163,6 +172,7 @@ async def test_an_idle_connection_of_http2_is_told_to_end(carry: Carry) -> None:
 
 
 async def test_a_stream_keeps_its_connection_from_being_idle(carry: Carry) -> None:
+    """A stream keeps its connection from being idle."""
     carrier = carry(idle_seconds=0.1)
     async with frames(carrier) as client:
         stream = await client.begin_request(call_of(MUTE))
@@ -176,6 +186,7 @@ async def test_a_stream_keeps_its_connection_from_being_idle(carry: Carry) -> No
 
 
 async def test_connections_of_http1_are_told_to_end_when_nothing_more_is_accepted(carry: Carry) -> None:
+    """Connections of HTTP/1 are told to end when nothing more is accepted."""
     carrier = carry()
     async with plain(carrier) as connection, plain(carrier) as busy:
         await connection.get()
@@ -194,6 +205,7 @@ async def test_connections_of_http1_are_told_to_end_when_nothing_more_is_accepte
 
 
 async def test_a_dead_client_is_noticed_by_pings(carry: Carry) -> None:
+    """A dead client is noticed by pings."""
     carrier = carry(ping_seconds=0.1, ping_timeout_seconds=0.2)
     async with frames(carrier) as client:
         client.answers_pings = False
@@ -206,6 +218,7 @@ async def test_a_dead_client_is_noticed_by_pings(carry: Carry) -> None:
 
 
 async def test_a_client_that_answers_pings_lives_on(carry: Carry) -> None:
+    """A client that answers pings lives on."""
     carrier = carry(ping_seconds=0.05, ping_timeout_seconds=0.2)
     async with frames(carrier) as client:
         await client.begin_request(call_of(MUTE))
@@ -216,6 +229,7 @@ async def test_a_client_that_answers_pings_lives_on(carry: Carry) -> None:
 
 
 async def test_a_stalled_stream_ends_with_its_connection(carry: Carry) -> None:
+    """A stalled stream ends with its connection."""
     carrier = carry(age_seconds=0.2, age_grace_seconds=0.2)
     async with frames(carrier) as client:
         await client.begin_request(call_of(FEED))

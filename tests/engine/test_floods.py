@@ -1,4 +1,4 @@
-"""Frames that cost a server work and a client nothing: many are the end of a connection, honest ones are not."""
+"""Frames that cost a server work and a client nothing: many end a connection, honest ones do not."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ FLOODS: Final = {
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 async def test_a_flood_ends_the_connection(carry: Carry, flood: bytes) -> None:
+    """A flood ends the connection."""
     carrier = carry()
     async with frames(carrier) as client:
         await client.begin_request(call_of(MUTE))
@@ -76,6 +77,7 @@ async def _lives(carrier: Carrier) -> None:
 
 @pytest.mark.parametrize("piece", [b"", b"x" * 10])
 async def test_a_flood_of_continuations_ends_the_connection(carry: Carry, piece: bytes) -> None:
+    """A flood of continuations ends the connection."""
     carrier = carry()
     async with frames(carrier) as client:
         await client.send(HEADERS, 0, 1, block(fields()))
@@ -85,6 +87,7 @@ async def test_a_flood_of_continuations_ends_the_connection(carry: Carry, piece:
 
 
 async def test_rapid_resets_end_the_connection(carry: Carry) -> None:
+    """Rapid resets end the connection."""
     carrier = carry()
     carrier.taking = False
     async with frames(carrier) as client:
@@ -103,8 +106,10 @@ async def test_rapid_resets_end_the_connection(carry: Carry) -> None:
 
 
 async def test_an_honest_client_may_cancel_half_of_its_calls(carry: Carry) -> None:
+    """An honest client may cancel half of its calls."""
     carrier = carry()
     async with frames(carrier) as client:
+        await client.open_wide()
         until = time.monotonic() + 3
         while time.monotonic() < until:
             streams = [await client.request(call_of(ECHO), message(b"x")) for _ in range(50)]
@@ -125,6 +130,7 @@ MADE_RESETS: Final = {
 
 @pytest.mark.parametrize("shape", MADE_RESETS.values(), ids=MADE_RESETS)
 async def test_resets_that_the_server_is_made_to_send_end_the_connection(carry: Carry, shape: bytes) -> None:
+    """Resets that the server is made to send end the connection."""
     carrier = carry()
     async with frames(carrier) as client:
         made = bytearray()
@@ -142,6 +148,7 @@ async def test_resets_that_the_server_is_made_to_send_end_the_connection(carry: 
 
 
 async def test_honest_pings_and_windows_are_no_flood(carry: Carry) -> None:
+    """Honest pings and windows are no flood."""
     carrier = carry()
     async with frames(carrier) as client:
         for number in range(1_500):

@@ -22,7 +22,7 @@ Carry = Callable[..., Carrier]
 
 
 @asynccontextmanager
-async def _channel(carrier: Carrier, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
+async def _channel(carrier: Carrier, **options: Any) -> AsyncIterator[Any]:
     async with grpc.aio.insecure_channel(carrier.address, **options) as channel:
         yield channel
 
@@ -34,6 +34,7 @@ async def _refused(call: Any) -> grpc.aio.AioRpcError:
 
 
 async def test_a_message_is_carried_there_and_back(carry: Carry) -> None:
+    """A message is carried there and back."""
     carrier = carry()
     async with _channel(carrier) as channel:
         echo = channel.unary_unary(ECHO)
@@ -45,6 +46,7 @@ async def test_a_message_is_carried_there_and_back(carry: Carry) -> None:
 
 
 async def test_metadata_is_carried_both_ways(carry: Carry) -> None:
+    """Metadata is carried both ways."""
     carrier = carry()
     sent = (("x-text", "a b"), ("x-text", "c"), ("x-bytes-bin", b"\0\xff"))
     async with _channel(carrier) as channel:
@@ -62,6 +64,7 @@ async def test_metadata_is_carried_both_ways(carry: Carry) -> None:
 
 
 async def test_a_status_is_carried_with_its_text_and_metadata(carry: Carry) -> None:
+    """A status is carried with its text and metadata."""
     async with _channel(carry()) as channel:
         error = await _refused(channel.unary_unary(ECHO)(b"fail"))
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
@@ -72,6 +75,7 @@ async def test_a_status_is_carried_with_its_text_and_metadata(carry: Carry) -> N
 
 @pytest.mark.parametrize("codec", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 async def test_compressed_messages_are_read(carry: Carry, codec: grpc.Compression) -> None:
+    """Compressed messages are read."""
     carrier = carry()
     async with _channel(carrier, compression=codec) as channel:
         assert await channel.unary_unary(ECHO)(b"z" * 10_000) == b"z" * 10_000
@@ -97,6 +101,7 @@ async def test_compressed_messages_are_read(carry: Carry, codec: grpc.Compressio
 async def test_what_cannot_be_inflated_is_a_fault(
     carry: Carry, flag: int, encoding: bytes, sent: bytes, kind: str
 ) -> None:
+    """What cannot be inflated is a fault."""
     carrier = carry()
     async with frames(carrier) as client:
         body = bytes([flag]) + message(sent)[1:]
@@ -122,6 +127,7 @@ async def test_what_cannot_be_inflated_is_a_fault(
     ],
 )
 async def test_faults_are_named(carry: Carry, fields: dict[str, bytes], body: bytes, kind: str) -> None:
+    """Faults are named."""
     carrier = carry()
     async with frames(carrier) as client:
         stream = await client.request(call_of(ECHO, **fields), body)
@@ -132,6 +138,7 @@ async def test_faults_are_named(carry: Carry, fields: dict[str, bytes], body: by
 
 
 async def test_a_method_that_is_not_there_and_a_missing_te_are_faults(carry: Carry) -> None:
+    """A method that is not there and a missing te are faults."""
     carrier = carry()
     async with frames(carrier) as client:
         await client.answer(await client.request(call_of("/t.S/No"), message(b"")))
@@ -142,6 +149,7 @@ async def test_a_method_that_is_not_there_and_a_missing_te_are_faults(carry: Car
 
 
 async def test_a_deadline_ends_a_call_in_time(carry: Carry) -> None:
+    """A deadline ends a call in time."""
     carrier = carry()
     async with _channel(carrier) as channel:
         assert await channel.unary_unary(ECHO)(b"", timeout=10) == b""
@@ -168,6 +176,7 @@ async def test_a_deadline_ends_a_call_in_time(carry: Carry) -> None:
 @pytest.mark.parametrize("path", [ECHO, MUTE, CHAT, FEED])
 @pytest.mark.parametrize("hang_up", [False, True])
 async def test_a_client_that_leaves_is_noticed(carry: Carry, path: str, hang_up: bool) -> None:
+    """A client that leaves is noticed."""
     carrier = carry()
     async with frames(carrier) as client:
         if path == ECHO:
@@ -180,7 +189,7 @@ async def test_a_client_that_leaves_is_noticed(carry: Carry, path: str, hang_up:
             client.connection.close()
         else:
             await client.reset(stream)
-        await eventually_async(lambda: carrier.gone())
+        await eventually_async(carrier.gone)
         assert time.monotonic() - left < 1
     assert carrier.gone() == [False]
     assert carrier.count("calls") == 0
@@ -188,6 +197,7 @@ async def test_a_client_that_leaves_is_noticed(carry: Carry, path: str, hang_up:
 
 
 async def test_streams_of_every_shape(carry: Carry) -> None:
+    """Streams of every shape."""
     carrier = carry()
     async with _channel(carrier) as channel:
         chat = channel.stream_stream(CHAT)()
@@ -205,6 +215,7 @@ async def test_streams_of_every_shape(carry: Carry) -> None:
 
 
 async def test_a_stream_that_ends_within_a_message_is_a_fault(carry: Carry) -> None:
+    """A stream that ends within a message is a fault."""
     carrier = carry()
     async with frames(carrier) as client:
         stream = await client.request(call_of(CHAT), message(b"whole") + message(b"half")[:-1])
@@ -215,6 +226,7 @@ async def test_a_stream_that_ends_within_a_message_is_a_fault(carry: Carry) -> N
 
 
 async def test_many_calls_at_once_on_one_connection(carry: Carry) -> None:
+    """Many calls at once on one connection."""
     carrier = carry()
     async with _channel(carrier) as channel:
         echo = channel.unary_unary(ECHO)
@@ -224,6 +236,7 @@ async def test_many_calls_at_once_on_one_connection(carry: Carry) -> None:
 
 
 async def test_calls_up_to_the_limit_of_streams_and_no_more(carry: Carry) -> None:
+    """Calls up to the limit of streams and no more."""
     carrier = carry(streams=10)
     async with frames(carrier) as client:
         first = [await client.request(call_of(ECHO), message(b"hang")) for _ in range(10)]
@@ -237,6 +250,7 @@ async def test_calls_up_to_the_limit_of_streams_and_no_more(carry: Carry) -> Non
 
 
 async def test_calls_beyond_the_limit_are_refused(carry: Carry) -> None:
+    """Calls beyond the limit are refused."""
     carrier = carry(open_calls=3)
     async with frames(carrier) as client:
         for path in (ECHO, MUTE, ECHO):
@@ -258,6 +272,7 @@ async def test_calls_beyond_the_limit_are_refused(carry: Carry) -> None:
 
 
 async def test_calls_that_were_cancelled_before_they_are_taken_are_bounded_too(carry: Carry) -> None:
+    """Calls that were cancelled before they are taken are bounded too."""
     carrier = carry(open_calls=50)
     carrier.taking = False
     async with frames(carrier) as client:
@@ -273,6 +288,7 @@ async def test_calls_that_were_cancelled_before_they_are_taken_are_bounded_too(c
 
 
 async def test_a_request_that_does_not_arrive_is_late(carry: Carry) -> None:
+    """A request that does not arrive is late."""
     carrier = carry(request_seconds=0.2)
     async with frames(carrier) as client:
         stream = await client.begin_request(call_of(ECHO))
@@ -287,6 +303,7 @@ async def test_a_request_that_does_not_arrive_is_late(carry: Carry) -> None:
 
 
 async def test_answers_to_calls_that_are_gone_are_passed_over(carry: Carry) -> None:
+    """Answers to calls that are gone are passed over."""
     carrier = carry()
     engine = carrier.engine
     for number in (0, 1, 2**63, 2**64 - 1):
@@ -307,6 +324,7 @@ async def test_answers_to_calls_that_are_gone_are_passed_over(carry: Carry) -> N
 
 @pytest.mark.parametrize("bad", [b"a\r\nb", b"a\nb", b"a\0b"])
 async def test_no_header_value_can_end_its_line(carry: Carry, bad: bytes) -> None:
+    """No header value can end its line."""
     engine = carry().engine
     for wrong in ([(b"x", bad)], [(bad, b"x")]):
         with pytest.raises(ValueError, match="not a header field"):

@@ -59,6 +59,7 @@ FAULTY: Final = {
 
 @pytest.mark.parametrize("rest", REFUSED.values(), ids=REFUSED)
 async def test_what_is_ambiguous_is_refused(carry: Carry, rest: bytes) -> None:
+    """What is ambiguous is refused."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest + _SECOND)
@@ -72,6 +73,7 @@ async def test_what_is_ambiguous_is_refused(carry: Carry, rest: bytes) -> None:
 
 @pytest.mark.parametrize("rest", FAULTY.values(), ids=FAULTY)
 async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, rest: bytes) -> None:
+    """What is wrong later never becomes a second request."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + rest)
@@ -91,6 +93,7 @@ async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, 
     ],
 )
 async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: bytes) -> None:
+    """A length beside chunks ends the connection."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + fields + b"\r\n0\r\n\r\n" + _SECOND)
@@ -102,6 +105,7 @@ async def test_a_length_beside_chunks_ends_the_connection(carry: Carry, fields: 
 
 
 async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
+    """What is unusual but unambiguous is read."""
     carrier = carry()
     async with plain(carrier) as connection:
         for rest in (
@@ -140,6 +144,7 @@ async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
     ids=lambda line: repr(line[:20]),
 )
 async def test_no_request_line_hangs(carry: Carry, line: bytes) -> None:
+    """No request line hangs."""
     carrier = carry()
     async with plain(carrier) as connection:
         await connection.send(line + b"\r\nhost: h\r\nconnection: close\r\n\r\n")
@@ -148,6 +153,7 @@ async def test_no_request_line_hangs(carry: Carry, line: bytes) -> None:
 
 
 async def test_any_byte_anywhere_is_answered(carry: Carry) -> None:
+    """Any byte anywhere is answered."""
     carrier = carry()
     places = [b"GET /%s HTTP/1.1\r\nhost: h\r\n", b"G%sT / HTTP/1.1\r\nhost: h\r\n"]
     places += [b"GET / HTTP/1.1\r\nhost: h%s\r\n", b"GET / HTTP/1.1\r\nhost: h\r\nx%sy: z\r\n"]

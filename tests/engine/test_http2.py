@@ -16,6 +16,7 @@ from tests.engine.wire import (
     END_STREAM,
     HEADERS,
     PADDED,
+    PREFACE,
     PRIORITY,
     PUSH_PROMISE,
     RST_STREAM,
@@ -25,6 +26,7 @@ from tests.engine.wire import (
     fields,
     frames,
     message,
+    plain,
 )
 from tests.engine.wire import grpc as call_of
 from tests.support.waiting import eventually_async
@@ -82,6 +84,7 @@ async def _all_counted(carrier: Carrier, fired: int, answered: int) -> None:
 
 @pytest.mark.parametrize("place", [*_PLACES, b"name", b"first of a name"], ids=bytes.decode)
 async def test_any_byte_anywhere_is_answered_or_ended(carry: Carry, place: bytes) -> None:
+    """Any byte anywhere is answered or ended."""
     # h2 ends the connection for what is no text where text must be; the rest it resets.
     carrier = carry()
     answered = await _fire(carrier, [_with_byte(place, byte) for byte in range(256)])
@@ -91,6 +94,7 @@ async def test_any_byte_anywhere_is_answered_or_ended(carry: Carry, place: bytes
 
 @pytest.mark.parametrize("place", [b":path", b":authority", b"x-value"], ids=bytes.decode)
 async def test_any_byte_in_a_call_of_grpc_is_answered_or_ended(carry: Carry, place: bytes) -> None:
+    """Any byte in a call of gRPC is answered or ended."""
     carrier = carry()
     whole = call_of(ECHO, x_value=b"v")
     requests = [
@@ -102,6 +106,7 @@ async def test_any_byte_in_a_call_of_grpc_is_answered_or_ended(carry: Carry, pla
 
 
 async def test_malformed_requests_are_counted_while_their_connection_lives(carry: Carry) -> None:
+    """Malformed requests are counted while their connection lives."""
     carrier = carry()
     async with frames(carrier) as client:
         for _ in range(11):
@@ -136,6 +141,7 @@ MALFORMED: Final = {
 
 @pytest.mark.parametrize("headers", MALFORMED.values(), ids=MALFORMED)
 async def test_malformed_requests_are_reset_or_refused(carry: Carry, headers: Fields) -> None:
+    """Malformed requests are reset or refused."""
     carrier = carry()
     async with frames(carrier) as client:
         answered = await client.answer(await client.request(headers))
@@ -150,12 +156,13 @@ async def test_malformed_requests_are_reset_or_refused(carry: Carry, headers: Fi
 
 
 async def test_paths_of_every_form_are_answered(carry: Carry) -> None:
+    """Paths of every form are answered."""
     carrier = carry()
     seen = []
     async with frames(carrier) as client:
         for path in (b"*", b"http://other/abs?q", b"//a", b"/a?b?c#d", b"/%ff%00", b"/" + b"a" * 60_000):
             answered = await client.answer(await client.request(fields(path, b"OPTIONS")))
-            seen.append(answered and json.loads(answered[1])["path"] if answered else None)
+            seen.append(json.loads(answered[1])["path"] if answered else None)
         assert await client.pinged()
     await eventually_async(lambda: carrier.count("malformed") + len(carrier.calls) == 6)
     assert seen[0] == "*"
@@ -163,6 +170,7 @@ async def test_paths_of_every_form_are_answered(carry: Carry) -> None:
 
 
 async def test_connect_is_refused(carry: Carry) -> None:
+    """Connect is refused."""
     carrier = carry()
     async with frames(carrier) as client:
         answered = await client.answer(
@@ -174,6 +182,7 @@ async def test_connect_is_refused(carry: Carry) -> None:
 
 
 async def test_host_is_the_authority(carry: Carry) -> None:
+    """Host is the authority."""
     carrier = carry()
     async with frames(carrier) as client:
         await client.answer(await client.request([*fields(), (b"host", b"other")]))
@@ -183,6 +192,7 @@ async def test_host_is_the_authority(carry: Carry) -> None:
 
 
 async def test_header_fields_beyond_all_bounds_are_431(carry: Carry) -> None:
+    """Header fields beyond all bounds are 431."""
     carrier = carry()
     async with frames(carrier) as client:
         stream = await client.request([*fields(), (b"x", b"y" * 60_000), (b"z", b"y" * 60_000)])
@@ -194,6 +204,7 @@ async def test_header_fields_beyond_all_bounds_are_431(carry: Carry) -> None:
 
 
 async def test_trailers_padding_and_priority_are_passed_over(carry: Carry) -> None:
+    """Trailers padding and priority are passed over."""
     async with frames(carry()) as client:
         await client.send(PRIORITY, 0, 7, b"\0\0\0\0\x10")
         stream = await client.begin_request(call_of(ECHO))
@@ -210,6 +221,7 @@ async def test_trailers_padding_and_priority_are_passed_over(carry: Carry) -> No
 
 
 async def test_requests_may_stay_half_open(carry: Carry) -> None:
+    """Requests may stay half open."""
     carrier = carry()
     async with frames(carrier) as client:
         stream = await client.begin_request(call_of(CHAT))
@@ -249,6 +261,7 @@ BROKEN: Final = {
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 async def test_a_broken_connection_is_ended(carry: Carry, broken: tuple[int, int, int, bytes]) -> None:
+    """A broken connection is ended."""
     carrier = carry()
     async with frames(carrier) as client:
         await client.send(*broken)
@@ -259,6 +272,7 @@ async def test_a_broken_connection_is_ended(carry: Carry, broken: tuple[int, int
 
 
 async def test_header_fields_that_never_end_are_late(carry: Carry) -> None:
+    """Header fields that never end are late."""
     carrier = carry(handshake_seconds=0.2, age_seconds=0.5, age_grace_seconds=0.1)
     async with frames(carrier) as client:
         await client.send(HEADERS, 0, 1, block(fields()))
@@ -267,8 +281,7 @@ async def test_header_fields_that_never_end_are_late(carry: Carry) -> None:
 
 
 async def test_a_connection_that_never_says_its_settings_is_ended(carry: Carry) -> None:
-    from tests.engine.wire import PREFACE, plain
-
+    """A connection that never says its settings is ended."""
     carrier = carry(handshake_seconds=0.2, idle_seconds=0.2, age_grace_seconds=0.2)
     for begun in (PREFACE[:10], PREFACE):
         async with plain(carrier) as connection:

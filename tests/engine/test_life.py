@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import select
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.engine.carrier import DEFAULTS, ECHO, FEED, MUTE, Carrier, package
-from tests.engine.wire import fields, frames, message, plain
+from tests.engine.wire import PREFACE, SETTINGS, block, fields, frame, frames, message, plain
 from tests.engine.wire import grpc as call_of
 from tests.support.waiting import eventually, eventually_async
 
@@ -64,7 +67,7 @@ ENDS = {
     "left as it is": "",
     "shut down": "engine.shut_down(); engine.shut_down()",
     "dropped": "del engine, calls",
-    "kept by a cycle": "class C: pass\nc = C(); c.c = c; c.engine = engine; c.calls = calls; del engine, calls",
+    "kept by a cycle": "kept = [engine, calls]; kept.append(kept); del engine, calls, kept",
     "exit": "sys.exit(0)",
     "exit in a thread": "import threading; threading.Thread(target=engine.shut_down).start()",
     "kept by a module": "sys.engine = engine; sys.calls = calls",
@@ -77,12 +80,14 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_the_interpreter_ends_well_while_calls_are_open(end: str) -> None:
+    """The interpreter ends well while calls are open."""
     ended = _run(_WITH_CALLS + end)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("kind", ["a file", "a socket that does not listen"])
 def test_a_panic_ends_the_process_and_says_why(kind: str) -> None:
+    """A panic ends the process and says why."""
     opened = "os.open('/dev/null', 0)" if kind == "a file" else "socket.socket().detach()"
     ended = _run(f"import os\nengine.listen({opened})\nselect.select([], [], [], 20)")
     assert ended.returncode < 0
@@ -93,6 +98,7 @@ def test_a_panic_ends_the_process_and_says_why(kind: str) -> None:
 
 
 def test_an_engine_that_cannot_be_made_is_an_error() -> None:
+    """An engine that cannot be made is an error."""
     ended = _run("""
         import os, resource
         opened = []
@@ -118,18 +124,20 @@ def test_an_engine_that_cannot_be_made_is_an_error() -> None:
 
 
 def test_a_panic_of_another_thread_is_left_alone() -> None:
+    """A panic of another thread is left alone."""
     ended = _run("raise SystemExit(3)")
     assert (ended.returncode, ended.stderr) == (3, "")
 
 
 async def test_shutting_down_ends_open_calls_and_the_thread(carry: Carry) -> None:
+    """Shutting down ends open calls and the thread."""
     carrier = carry()
     async with frames(carrier) as client, plain(carrier) as connection, plain(carrier) as idle:
         await client.request(call_of(ECHO), message(b"hang"))
         await client.begin_request(call_of(MUTE))
         await client.begin_request(call_of(FEED))
         await connection.send(b"GET /hang HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert await idle.get("/x")
+        assert (await idle.get("/x")).status == 200
         await eventually_async(lambda: len(carrier.calls) == 5)
         began = time.monotonic()
         carrier.engine.shut_down()
@@ -146,13 +154,13 @@ async def test_shutting_down_ends_open_calls_and_the_thread(carry: Carry) -> Non
 
 def _thread_names() -> set[str]:
     names = set()
-    for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/comm", encoding="ascii") as file:
-            names.add(file.read().strip())
+    for thread in Path("/proc/self/task").iterdir():
+        names.add((thread / "comm").read_text(encoding="ascii").strip())
     return names
 
 
 async def test_answers_given_before_shutting_down_arrive(carry: Carry) -> None:
+    """Answers given before shutting down arrive."""
     carrier = carry()
     async with frames(carrier) as client, plain(carrier) as connection:
         stream = await client.request(call_of(ECHO), message(b"hang"))
@@ -173,6 +181,7 @@ async def test_answers_given_before_shutting_down_arrive(carry: Carry) -> None:
 
 
 def test_an_engine_that_is_dropped_ends_its_thread() -> None:
+    """An engine that is dropped ends its thread."""
     eventually(lambda: "engine" not in _thread_names())
     engine = package.Engine(**DEFAULTS)
     eventually(lambda: "engine" in _thread_names())
@@ -182,6 +191,7 @@ def test_an_engine_that_is_dropped_ends_its_thread() -> None:
 
 
 async def test_hushed_it_is_silent_until_something_comes_after_the_next_take(carry: Carry) -> None:
+    """Hushed it is silent until something comes after the next take."""
     carrier = carry()
     engine = carrier.engine
     asyncio.get_running_loop().remove_reader(engine.fileno())
@@ -206,11 +216,8 @@ async def test_hushed_it_is_silent_until_something_comes_after_the_next_take(car
 
 
 def test_no_wake_up_is_lost() -> None:
+    """No wake up is lost."""
     engine = package.Engine(**DEFAULTS)
-    from tests.engine.wire import PREFACE, SETTINGS, block, frame
-
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     engine.listen(listener.detach())
@@ -233,14 +240,15 @@ def test_no_wake_up_is_lost() -> None:
         thread.start()
     try:
         while taken < calls * clients:
-            assert select.select([engine.fileno()], [], [], 10)[0], f"a wake-up was lost after {taken} calls"
+            assert select.select([engine.fileno()], [], [], 10)[0], f"a wake-up was lost after {taken}"
             if taken % 3 == 0:
                 engine.hush()
             found, _ = engine.take()
             for call in found:
                 engine.respond(call.id, 200, [], b"")
             taken += len(found)
-            limit.release(len(found)) if found else None
+            if found:
+                limit.release(len(found))
     finally:
         done.set()
         for thread in threads:
@@ -248,15 +256,14 @@ def test_no_wake_up_is_lost() -> None:
         engine.shut_down()
 
 
-def _discard(client: object) -> None:
-    try:
-        while client.recv(1 << 16):  # type: ignore[attr-defined]
+def _discard(client: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while client.recv(1 << 16):
             pass
-    except OSError:
-        pass
 
 
 def test_spans_must_be_spans() -> None:
+    """Spans must be spans."""
     for wrong in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="\\w"):
+        with pytest.raises(ValueError, match=r"\w"):
             package.Engine(**(DEFAULTS | {"idle_seconds": wrong}))

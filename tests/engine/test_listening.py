@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,6 +23,7 @@ Carry = Callable[..., Carrier]
 
 
 async def test_a_unix_socket(carry: Carry, tmp_path: Path) -> None:
+    """A unix socket."""
     carrier = carry()
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -32,11 +34,13 @@ async def test_a_unix_socket(carry: Carry, tmp_path: Path) -> None:
     assert (await Plain(reader, writer).get("/x")).status == 200
     writer.close()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-        assert await channel.unary_unary(ECHO)(b"a") == b"a"
+        echo: Any = channel.unary_unary(ECHO)
+        assert await echo(b"a") == b"a"
     assert [call.peer for call in carrier.calls] == ["unix:", "unix:"]
 
 
 async def test_several_listeners_and_ipv6(carry: Carry) -> None:
+    """Several listeners and IPv6."""
     carrier = carry()
     second = carrier.listen()
     try:
@@ -55,6 +59,7 @@ async def test_several_listeners_and_ipv6(carry: Carry) -> None:
 
 
 async def test_connections_beyond_the_limit_are_closed_at_once(carry: Carry) -> None:
+    """Connections beyond the limit are closed at once."""
     carrier = carry(connections=3)
     open_connections = [await asyncio.open_connection("127.0.0.1", carrier.port) for _ in range(3)]
     await eventually_async(lambda: carrier.count("connections") == 3)
@@ -71,6 +76,7 @@ async def test_connections_beyond_the_limit_are_closed_at_once(carry: Carry) -> 
 
 
 async def test_silent_connections_leave_in_time(carry: Carry) -> None:
+    """Silent connections leave in time."""
     carrier = carry(connections=50, handshake_seconds=0.2)
     silent = [await asyncio.open_connection("127.0.0.1", carrier.port) for _ in range(50)]
     await eventually_async(lambda: carrier.count("connections") == 0)
@@ -82,11 +88,12 @@ async def test_silent_connections_leave_in_time(carry: Carry) -> None:
 
 
 async def test_without_descriptors_it_lives_and_accepts_again(carry: Carry) -> None:
+    """Without descriptors it lives and accepts again."""
     carrier = carry()
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
         client.setblocking(False)
-        highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+        highest = _highest_descriptor()
         used: list[int] = []
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
@@ -106,6 +113,11 @@ async def test_without_descriptors_it_lives_and_accepts_again(carry: Carry) -> N
         assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
+def _highest_descriptor() -> int:
+    return max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+
+
 async def test_a_negative_descriptor_is_an_error(carry: Carry) -> None:
+    """A negative descriptor is an error."""
     with pytest.raises(OSError, match="not a descriptor"):
         carry().engine.listen(-1)

@@ -33,7 +33,9 @@ def issued(authority: CertificateAuthority) -> IssuedCertificate:
     return authority.issue("server")
 
 
-def _use(carrier: Carrier, issued: IssuedCertificate, roots: Path | None = None, *, required: bool = False) -> None:
+def _use(
+    carrier: Carrier, issued: IssuedCertificate, roots: Path | None = None, *, required: bool = False
+) -> None:
     pem = roots.read_bytes() if roots else None
     carrier.engine.use_certificate(
         issued.certificate.read_bytes(), issued.key.read_bytes(), pem, required=required
@@ -55,6 +57,7 @@ def _client(
 async def test_both_versions_serve_both_protocols(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate, version: ssl.TLSVersion
 ) -> None:
+    """Both versions serve both protocols."""
     carrier = carry()
     _use(carrier, issued)
     context = _client(authority, "h2", "http/1.1")
@@ -78,13 +81,14 @@ def _protocol(client: Frames) -> str | None:
 async def test_old_versions_are_refused(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """Old versions are refused."""
     carrier = carry()
     _use(carrier, issued)
     context = _client(authority)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     # Deprecated; that is the point.
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(OSError, match=r"(?i)version|protocol|handshake"):
         async with plain(carrier, ssl=context, server_hostname="localhost"):
@@ -95,6 +99,7 @@ async def test_old_versions_are_refused(
 async def test_a_client_certificate_is_asked_for_and_verified(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate, tmp_path: Path
 ) -> None:
+    """A client certificate is asked for and verified."""
     carrier = carry()
     mine = authority.issue("client")
     stranger = CertificateAuthority(tmp_path, "Stranger").issue("client")
@@ -122,6 +127,7 @@ async def _served(carrier: Carrier, context: ssl.SSLContext) -> bool:
 async def test_a_renewed_certificate_is_served_to_new_connections(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """A renewed certificate is served to new connections."""
     carrier = carry()
     _use(carrier, issued)
     context = _client(authority)
@@ -136,20 +142,25 @@ async def test_a_renewed_certificate_is_served_to_new_connections(
 async def test_a_bad_pair_is_an_error_and_the_old_one_is_served_on(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """A bad pair is an error and the old one is served on."""
     carrier = carry()
     _use(carrier, issued)
     chain, key = issued.certificate.read_bytes(), issued.key.read_bytes()
     other = authority.issue("other").key.read_bytes()
     bad = [(chain, other, None), (b"", key, None), (chain, b"", None), (chain, key, b""), (key, chain, None)]
-    bad += [(chain[:-40], key, None), (chain, key, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")]
+    bad += [
+        (chain[:-40], key, None),
+        (chain, key, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
+    ]
     for pair in bad:
-        with pytest.raises(ValueError, match="\\w") as refused:
+        with pytest.raises(ValueError, match=r"\w") as refused:
             carrier.engine.use_certificate(*pair, required=False)
         assert key.split(b"\n")[1].decode() not in str(refused.value)
     assert await _served(carrier, _client(authority))
 
 
 async def test_slow_handshakes_are_bounded(carry: Carry, issued: IssuedCertificate) -> None:
+    """Slow handshakes are bounded."""
     carrier = carry(handshake_seconds=0.2)
     _use(carrier, issued)
     for begun in (b"", b"\x16\x03\x01\x02\0\x01"):
@@ -164,6 +175,7 @@ async def test_slow_handshakes_are_bounded(carry: Carry, issued: IssuedCertifica
 async def test_plain_text_is_refused_where_tls_is_spoken(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """Plain text is refused where TLS is spoken."""
     carrier = carry()
     _use(carrier, issued)
     async with plain(carrier) as connection:
@@ -176,7 +188,10 @@ async def test_plain_text_is_refused_where_tls_is_spoken(
     assert await _served(carrier, _client(authority))
 
 
-async def test_tls_is_refused_where_plain_text_is_spoken(carry: Carry, authority: CertificateAuthority) -> None:
+async def test_tls_is_refused_where_plain_text_is_spoken(
+    carry: Carry, authority: CertificateAuthority
+) -> None:
+    """TLS is refused where plain text is spoken."""
     carrier = carry()
     assert not await _served(carrier, _client(authority))
     await eventually_async(lambda: carrier.count("malformed") == 1)
@@ -185,6 +200,7 @@ async def test_tls_is_refused_where_plain_text_is_spoken(carry: Carry, authority
 async def test_a_large_answer_over_tls(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """A large answer over TLS."""
     carrier = carry()
     _use(carrier, issued)
     async with plain(carrier, ssl=_client(authority), server_hostname="localhost") as connection:
@@ -196,6 +212,7 @@ async def test_a_large_answer_over_tls(
 async def test_a_client_that_takes_nothing_over_tls_is_ended(
     carry: Carry, authority: CertificateAuthority, issued: IssuedCertificate
 ) -> None:
+    """A client that takes nothing over TLS is ended."""
     carrier = carry(ping_timeout_seconds=0.4)
     _use(carrier, issued)
     context = _client(authority)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import pytest
@@ -14,8 +15,6 @@ from tests.engine.wire import fields, frames, message, plain
 from tests.support.waiting import eventually_async
 
 Carry = Callable[..., Carrier]
-Ask = Callable[..., object]
-
 BINARY: Final = "application/grpc-web+proto"
 TEXT: Final = "application/grpc-web-text+proto"
 
@@ -66,6 +65,7 @@ both_kinds = pytest.mark.parametrize("kind", [BINARY, TEXT], ids=["binary", "tex
 @both_kinds
 @pytest.mark.parametrize("sent", [b"", b"a", bytes(range(256)) * 100], ids=len)
 async def test_a_unary_call(carry: Carry, http2: bool, kind: str, sent: bytes) -> None:
+    """A unary call."""
     carrier = carry()
     _, body = await _ask(carrier, http2, kind, ECHO, message(sent))
     assert body == message(sent) + _trailers(b"grpc-status:0")
@@ -77,6 +77,7 @@ async def test_a_unary_call(carry: Carry, http2: bool, kind: str, sent: bytes) -
 @both_http
 @both_kinds
 async def test_an_error(carry: Carry, http2: bool, kind: str) -> None:
+    """An error."""
     headers, body = await _ask(carry(), http2, kind, ECHO, message(b"fail"))
     assert headers["x-initial"] == "1"
     text = "größer als 50 %25%0D%0A".replace("ö", "%C3%B6").replace("ß", "%C3%9F").encode()
@@ -86,6 +87,7 @@ async def test_an_error(carry: Carry, http2: bool, kind: str) -> None:
 @both_http
 @both_kinds
 async def test_a_stream(carry: Carry, http2: bool, kind: str) -> None:
+    """A stream."""
     carrier = carry()
     _, body = await _ask(carrier, http2, kind, CHAT, message(b"one") + message(b"two"))
     assert body == message(b"one+two") + _trailers(b"grpc-status:0")
@@ -95,6 +97,7 @@ async def test_a_stream(carry: Carry, http2: bool, kind: str) -> None:
 @both_http
 @both_kinds
 async def test_faults_reach_python(carry: Carry, http2: bool, kind: str) -> None:
+    """Faults reach Python."""
     carrier = carry()
     await _ask(carrier, http2, kind, ECHO, message(b"x" * (MESSAGE_BYTES + 1)))
     await _ask(carrier, http2, kind, ECHO, message(b"x")[:-1])
@@ -106,10 +109,11 @@ async def test_faults_reach_python(carry: Carry, http2: bool, kind: str) -> None
 
 @both_http
 async def test_text_that_is_no_base64_is_a_fault(carry: Carry, http2: bool) -> None:
+    """Text that is no base64 is a fault."""
     carrier = carry()
     for path in (ECHO, CHAT):
         async with _sent(carrier, http2, path, b"****"):
-            await eventually_async(lambda path=path: any(call.path == path for call in carrier.calls))
+            await eventually_async(partial(_called, carrier, path))
     await eventually_async(lambda: carrier.count("calls") == 0)
     assert carrier.calls[0].fault
     assert carrier.calls[0].fault[0] == "malformed_request"
@@ -126,13 +130,19 @@ async def _sent(carrier: Carrier, http2: bool, path: str, body: bytes) -> AsyncI
             yield
     else:
         async with plain(carrier) as connection:
-            head = f"POST {path} HTTP/1.1\r\nhost: h\r\ncontent-type: {TEXT}\r\ncontent-length: {len(body)}\r\n\r\n"
-            await connection.send(head.encode() + body)
+            lines = [
+                f"POST {path} HTTP/1.1",
+                "host: h",
+                f"content-type: {TEXT}",
+                f"content-length: {len(body)}",
+            ]
+            await connection.send("\r\n".join([*lines, "", ""]).encode() + body)
             yield
 
 
 @both_http
 async def test_a_deadline(carry: Carry, http2: bool) -> None:
+    """A deadline."""
     carrier = carry()
     _, body = await _ask(carrier, http2, BINARY, ECHO, message(b"hang"), grpc_timeout=b"50m")
     assert body == _trailers(b"grpc-status:4", b"grpc-message:Deadline Exceeded")
@@ -140,6 +150,7 @@ async def test_a_deadline(carry: Carry, http2: bool) -> None:
 
 
 async def test_a_stream_over_http1_waits_for_its_client(carry: Carry) -> None:
+    """A stream over HTTP/1 waits for its client."""
     carrier = carry()
     async with plain(carrier, limit=1 << 14) as connection:
         head = f"POST {FEED} HTTP/1.1\r\nhost: h\r\ncontent-type: {BINARY}\r\ncontent-length: 5\r\n\r\n"
@@ -148,6 +159,10 @@ async def test_a_stream_over_http1_waits_for_its_client(carry: Carry) -> None:
         assert before * len(PIECE) < 16 << 20
         connection.close()
         await eventually_async(lambda: carrier.gone() == [False])
+
+
+def _called(carrier: Carrier, path: str) -> bool:
+    return any(call.path == path for call in carrier.calls)
 
 
 async def _still(measure: Callable[[], int]) -> int:

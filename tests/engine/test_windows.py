@@ -35,6 +35,7 @@ def _resident() -> int:
 
 
 async def test_a_stream_waits_for_its_client(carry: Carry) -> None:
+    """A stream waits for its client."""
     carrier = carry()
     async with frames(carrier, NO_WINDOW) as client:
         stream = await client.begin_request(call_of(FEED))
@@ -55,6 +56,7 @@ async def test_a_stream_waits_for_its_client(carry: Carry) -> None:
 
 
 async def test_a_client_that_sends_ahead_has_to_wait(carry: Carry) -> None:
+    """A client that sends ahead has to wait."""
     carrier = carry()
     async with frames(carrier) as client:
         stream = await client.begin_request(call_of(MUTE))
@@ -71,8 +73,9 @@ async def test_a_client_that_sends_ahead_has_to_wait(carry: Carry) -> None:
 
 
 async def test_messages_of_a_stream_come_only_when_asked_for(carry: Carry) -> None:
+    """Messages of a stream come only when asked for."""
     carrier = carry()
-    carrier.on_call = lambda call: None
+    carrier.on_call = carrier.leave
     async with frames(carrier) as client:
         stream = await client.begin_request(call_of(CHAT))
         await client.send(DATA, 0, stream, message(b"one") + message(b"two"))
@@ -87,6 +90,7 @@ async def test_messages_of_a_stream_come_only_when_asked_for(carry: Carry) -> No
 
 @pytest.mark.parametrize("size", [100, 100_000])
 async def test_answers_that_a_client_leaves_no_room_for_are_ended(carry: Carry, size: int) -> None:
+    """Answers that a client leaves no room for are ended."""
     carrier = carry(ping_timeout_seconds=0.3, age_seconds=1, age_grace_seconds=0.2)
     async with frames(carrier, NO_WINDOW) as client:
         for _ in range(10):
@@ -101,6 +105,7 @@ async def test_answers_that_a_client_leaves_no_room_for_are_ended(carry: Carry, 
 
 
 async def test_answers_larger_than_the_window_arrive_whole(carry: Carry) -> None:
+    """Answers larger than the window arrive whole."""
     carrier = carry()
     async with frames(carrier) as client:
         unary = await client.request(call_of(ECHO), message(b"big200000"))
@@ -118,6 +123,7 @@ async def test_answers_larger_than_the_window_arrive_whole(carry: Carry) -> None
 
 
 async def test_what_waits_for_one_connection_is_bounded(carry: Carry) -> None:
+    """What waits for one connection is bounded."""
     carrier = carry()
     before = _resident()
     async with frames(carrier, NO_WINDOW) as client:
@@ -133,11 +139,12 @@ async def test_what_waits_for_one_connection_is_bounded(carry: Carry) -> None:
 
 
 async def test_a_client_that_reads_nothing_is_bounded_and_ended(carry: Carry) -> None:
+    """A client that reads nothing is bounded and ended."""
     carrier = carry(ping_timeout_seconds=0.4)
     before = _resident()
     opener = b"\0\4\x7f\xff\xff\xff"
     async with frames(carrier, opener, limit=1 << 12) as client:
-        await client.send(WINDOW_UPDATE, 0, 0, b"\x7f\xff\0\0")
+        await client.open_wide()
         for _ in range(20):
             await client.begin_request(call_of(FEED))
         await eventually_async(lambda: len(carrier.calls) == 20)
@@ -148,6 +155,7 @@ async def test_a_client_that_reads_nothing_is_bounded_and_ended(carry: Carry) ->
 
 
 async def test_a_call_that_is_finished_within_a_message_is_reset(carry: Carry) -> None:
+    """A call that is finished within a message is reset."""
     carrier = carry(ping_timeout_seconds=0.2)
     async with frames(carrier, NO_WINDOW) as client:
         stream = await client.begin_request(call_of(FEED))
@@ -163,6 +171,7 @@ async def test_a_call_that_is_finished_within_a_message_is_reset(carry: Carry) -
 
 
 async def test_a_client_of_http1_that_reads_nothing_is_bounded(carry: Carry) -> None:
+    """A client of HTTP/1 that reads nothing is bounded."""
     carrier = carry(ping_timeout_seconds=0.4)
     with socket.create_connection(("127.0.0.1", carrier.port)) as client:
         client.sendall(b"GET /feed HTTP/1.1\r\nhost: h\r\n\r\n")

@@ -188,6 +188,10 @@ class Frames:
         await self.send(HEADERS, END_HEADERS, self.last_stream, block(headers))
         return self.last_stream
 
+    async def open_wide(self) -> None:
+        """Let the server send as much as it likes on the connection, without a word each time."""
+        await self.send(WINDOW_UPDATE, 0, 0, (0x7FFF_0000).to_bytes(4, "big"))
+
     async def reset(self, stream: int) -> None:
         """Cancel a stream."""
         await self.send(RST_STREAM, 0, stream, CANCEL)

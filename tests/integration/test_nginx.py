@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 import pytest
 
 from tests.support import LOOPBACK, RedisServer, eventually_async, free_port, redis_binaries
-from tests.support.engines import services_on
 from tests.support.gateway import Upstream
 from tests.support.http1 import Answer, exchange
 from tests.support.in_process import ServiceUnderTest, in_process, patient_with
@@ -36,18 +35,17 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def guard(redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
-    """The service on the engine that speaks HTTP; it gives up on Redis before nginx gives up on it."""
+async def guard(redis: RedisServer, tmp_path: Path, engine: str) -> AsyncIterator[ServiceUnderTest]:
+    """The service on either engine; it gives up on Redis before nginx gives up on it."""
     section = patient_with(redis) | {"command_timeout": 1}
-    with services_on("native"):
-        async with in_process(section, tmp_path, authz=AUTHZ) as service:
-            yield service
+    async with in_process(section, tmp_path, authz=AUTHZ) as service:
+        yield service
 
 
 @pytest.fixture
 async def get(guard: ServiceUnderTest) -> AsyncIterator[Get]:
     """A function that asks nginx for a target, with a token if there is one and further headers."""
-    with Upstream() as upstream, Nginx(guard.address, upstream.address) as nginx:
+    with Upstream() as upstream, Nginx(guard.http_address, upstream.address) as nginx:
 
         def get(target: str, token: str | None = None, *headers: tuple[str, str]) -> asyncio.Future[Answer]:
             own = () if token is None else (("authorization", f"Bearer {token}"),)

@@ -170,7 +170,7 @@ def test_ctrl_c_ends_all_in_order(start: Start) -> None:
 
 def test_a_worker_that_cannot_start_is_told(start: Start) -> None:
     """What ends a worker before it serves ends the service, with exit code 1 and no process left."""
-    sections: dict[str, Any] = {"server": {"tls": {"cert_file": "/none.pem", "key_file": "/none.key"}}}
+    sections: dict[str, Any] = {"passwords": {"common_list": "/none"}}
     service = ServiceProcess({"redis": {"host": LOOPBACK}} | sections)
     try:
         ended = service.run("serve", *TWO)

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from session_service.app import make_metrics
 from session_service.config import Config
 from session_service.domain.service_keys import new_service_key, service_key_digest
-from session_service.serving import running
+from session_service.serving import Running, running
 from session_service.tokens.keys import new_document
 from tests.support.engines import chosen_engine
 from tests.support.redis_server import RedisServer
@@ -31,8 +31,9 @@ ADMIN_KEY = new_service_key()
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnderTest(ServiceClient):
-    """A client of a service, and what is inside of that service."""
+    """A client of a service, where it serves plain HTTP, and what is inside of that service."""
 
+    http_address: str
     registry: CollectorRegistry
     key_document: Mapping[str, Any]
 
@@ -57,8 +58,8 @@ async def in_process(
     if not key_file.exists():
         key_file.write_text(json.dumps(new_document("HS256")))
     async with (
-        _serving(_config(redis, key_file, sections)) as (address, registry),
-        connect(address, ADMIN_KEY) as client,
+        _serving(_config(redis, key_file, sections)) as (server, registry),
+        connect(server.address, ADMIN_KEY) as client,
     ):
         yield ServiceUnderTest(
             client.address,
@@ -66,6 +67,7 @@ async def in_process(
             client.sessions,
             client.admin_stub,
             client.admin,
+            server.http_address or "",
             registry,
             json.loads(key_file.read_text()),
         )
@@ -81,6 +83,7 @@ def _config(redis: Mapping[str, Any], key_file: Path, sections: Mapping[str, Map
         "server": {
             "engine": chosen_engine(),
             "listen": "127.0.0.1:0",
+            "http_listen": "127.0.0.1:0" if chosen_engine() == "grpc-aio" else None,
             "reflection": True,
             "shutdown_grace": 2,
         },
@@ -91,8 +94,8 @@ def _config(redis: Mapping[str, Any], key_file: Path, sections: Mapping[str, Map
 
 
 @contextlib.asynccontextmanager
-async def _serving(config: Config) -> AsyncIterator[tuple[str, CollectorRegistry]]:
-    """Serve on the engine that is configured; gives the address and the metrics."""
+async def _serving(config: Config) -> AsyncIterator[tuple[Running, CollectorRegistry]]:
+    """Serve on the engine that is configured; gives the server and the metrics."""
     registry = CollectorRegistry()
     async with running(config, make_metrics(registry)) as server:
-        yield server.address, registry
+        yield server, registry

@@ -92,12 +92,12 @@ class Engine:
         streams: requests that may be open at once on one connection.
         handshake_seconds: for TLS, for the first bytes, and for each request's header fields.
         request_seconds: for a request that is no stream to arrive.
-        response_seconds: from a plain HTTP request's arrival to its answer, 504 after that.
+        response_seconds: from a plain HTTP request's arrival to the beginning of its answer, 504 after that.
         idle_seconds: that a connection may be without a request.
-        age_seconds, age_grace_seconds: after about the first a connection is told to end (GOAWAY,
-            ``connection: close``), after the second it is ended.
+        age_seconds, age_grace_seconds: after the first, a tenth more or less, a connection is told to end
+            (GOAWAY, ``connection: close``), after the second it is ended with what is open on it.
         ping_seconds, ping_timeout_seconds: how often a client of HTTP/2 is asked whether it lives, and how
-            long it has to answer.
+            long any client may take nothing: no ping, no bytes that are ready, no part of a whole answer.
 
     Raises:
         OSError: the thread or its wake-up cannot be made.
@@ -133,7 +133,7 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's from now on."""
+        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's now."""
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
@@ -186,7 +186,7 @@ class Engine:
         """Ask for the next ``MESSAGES`` of a ``STREAM``."""
 
     def stop_listening(self) -> None:
-        """Accept no more connections, and tell those that are open to end."""
+        """Accept no more connections, and tell those that are open to end as those of age are."""
 
     def shut_down(self) -> None:
         """End every connection and the thread; returns when it has ended."""
@@ -195,5 +195,6 @@ class Engine:
         """What is open now, and what was so far.
 
         ``connections``, ``calls``: open now. ``accepted``, ``refused_connections``, ``refused_calls``,
-        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far.
+        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``malformed`` are requests
+        that were refused or reset before they became calls; one that still comes may not be counted yet.
         """

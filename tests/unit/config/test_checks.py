@@ -35,6 +35,16 @@ NODES = {"nodes": ["a:1"]}
         ),
         (
             "server",
+            {"workers": 2, "http_listen": "unix:/run/s.sock"},
+            "server.workers: must be 1 where server.http_listen is a unix socket",
+        ),
+        (
+            "server",
+            {"listen": "127.0.0.1:1", "http_listen": "127.0.0.1:1"},
+            "server.http_listen: must be another address than server.listen",
+        ),
+        (
+            "server",
             {"tls": {"cert_file": "c", "key_file": "k", "require_client_certificate": True}},
             "server.tls.require_client_certificate: needs server.tls.client_ca_file",
         ),
@@ -64,6 +74,7 @@ def test_a_conflict_is_named(section: str, values: dict[str, Any], problem: str)
         ("redis", {"tls": {"cert_file": "c", "key_file": "k"}}),
         ("server", {"tls": {"cert_file": "c", "key_file": "k", "client_ca_file": "a"}}),
         ("server", {"workers": 1, "listen": "unix:/run/s.sock"}),
+        ("server", {"workers": 1, "listen": "unix:/run/s.sock", "http_listen": "unix:/run/h.sock"}),
         ("admin", {"service_keys": [KEY, {"name": "b", "digest": "1" * 64, "roles": "admin"}]}),
     ],
 )

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from session_service.config.fields import Address, HostPort, Items, Network, Origin, Section
+from session_service.config.fields import Address, HeaderName, HostPort, Items, Network, Origin, Section
 
 ADDRESS: TypeAdapter[HostPort] = TypeAdapter(Address)
 ORIGIN: TypeAdapter[str] = TypeAdapter(Origin)
+HEADER_NAME: TypeAdapter[str] = TypeAdapter(HeaderName)
 NETWORK: TypeAdapter[IPv4Network | IPv6Network] = TypeAdapter(Network)
 NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(Items[int])
 
@@ -122,3 +123,11 @@ def test_a_sections_own_errors_hide_the_input(values: dict[str, object]) -> None
     with pytest.raises(ValidationError) as error:
         _Door.model_validate(values)
     assert "hunter2" not in str(error.value)
+
+
+def test_names_of_header_fields_are_read_in_lower_case() -> None:
+    """As requests are compared; what cannot be a name is refused."""
+    assert HEADER_NAME.validate_python("X-Tenant") == "x-tenant"
+    for wrong in ("", "a b", "a:b", "é", "a\r\nb", "*" * 65):
+        with pytest.raises(ValidationError, match="must be the name of a header field"):
+            HEADER_NAME.validate_python(wrong)
