@@ -13,6 +13,7 @@ import pytest
 from tests.engine.carrier import ECHO, FEED, MUTE, Carrier
 from tests.engine.wire import GOAWAY, Frames, fields, frames, message, plain
 from tests.engine.wire import grpc as call_of
+from tests.support import waiting
 from tests.support.waiting import eventually_async
 
 Carry = Callable[..., Carrier]
@@ -36,7 +37,7 @@ async def _fire(carrier: Carrier, until: float, pace: float) -> tuple[int, int]:
                 if response.headers.get("connection") == "close":
                     assert await connection.rest() == b""
                     break
-                await asyncio.sleep(pace)
+                await waiting.until(time.monotonic() + pace)
     return answered, unanswered
 
 
@@ -163,7 +164,7 @@ async def test_an_idle_connection_of_http2_is_told_to_end(carry: Carry) -> None:
         began = time.monotonic()
         while time.monotonic() < began + 1:
             assert await client.answer(await client.request(fields()))
-            await asyncio.sleep(0.05)
+            await waiting.until(time.monotonic() + 0.05)
         assert not [frame for frame in client.seen if frame.kind == GOAWAY]
         began = time.monotonic()
         assert await client.until(GOAWAY)
