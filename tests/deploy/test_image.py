@@ -229,7 +229,7 @@ def _context() -> Iterator[Path]:
 def _python() -> Path:
     """A Python for the prefix: this one, unless it lies where only its own user may look."""
     own = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-    system = (Path(f"/usr/bin/python3.{minor}") for minor in (13, 12, 11))
+    system = (Path(f"/usr/bin/python3.{minor}") for minor in (14, 13, 12, 11))
     return next((path for path in (own, *system) if path.exists() and _for_all(path)), own)
 
 
