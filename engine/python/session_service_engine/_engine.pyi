@@ -133,7 +133,10 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's from now on."""
+        """Accept connections on a listening socket, TCP or unix.
+
+        Its descriptor is the engine's from now on; one that can accept nothing ends the process.
+        """
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
