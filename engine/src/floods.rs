@@ -86,6 +86,8 @@ impl Kind {
 
 const HEADER: usize = 9;
 const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const WINDOW_UPDATE_TYPE: u8 = 0x8;
 const PADDED_FLAG: u8 = 0x8;
 
 /// Reads what a client sends after the preface, in chunks cut anywhere.
@@ -97,12 +99,29 @@ pub struct FrameMeter {
     /// Bytes of a payload that are still to come.
     payload: usize,
     last_stream: u32,
+    ending: Ending,
+    /// Places in the bytes fed last of frames that h2 must not see; see `Ending`.
+    beyond: Vec<usize>,
     requests: u64,
     window_start: Instant,
     counts: [u64; KINDS],
     work: Work,
     /// Of the window before; a client may react to it in this one.
     work_before: Work,
+}
+
+/// How far a connection is that ends softly.
+///
+/// h2 tells the client so twice, the second time when a PING has been answered that it sent between. Requests that
+/// begin after that it passes over, and yet ends the connection at once for a WINDOW_UPDATE of such a one (0.4.20):
+/// with it went the calls that were to be finished. grpc-core sends one with each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// So many PINGs are to be answered before the one that counts.
+    Told(u32),
+    /// Requests up to this stream are served.
+    After(u32),
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -129,6 +148,8 @@ impl FrameMeter {
             have: 0,
             payload: 0,
             last_stream: 0,
+            ending: Ending::No,
+            beyond: Vec::new(),
             requests: 0,
             window_start: now,
             counts: [0; KINDS],
@@ -144,6 +165,8 @@ impl FrameMeter {
         if now.duration_since(self.window_start) >= WINDOW {
             self.begin_window(now);
         }
+        let whole = bytes.len();
+        self.beyond.clear();
         loop {
             let skipped = self.payload.min(bytes.len());
             self.payload -= skipped;
@@ -151,6 +174,9 @@ impl FrameMeter {
             if self.have == 0
                 && let Some((header, rest)) = bytes.split_first_chunk::<HEADER>()
             {
+                if self.is_beyond(header) {
+                    self.beyond.push(whole - bytes.len());
+                }
                 bytes = rest;
                 self.count(*header)?;
                 continue;
@@ -172,6 +198,32 @@ impl FrameMeter {
     /// Bytes were sent to the client, which it may answer by frames that are counted.
     pub fn wrote(&mut self, bytes: usize) {
         self.work.written += bytes as u64;
+    }
+
+    /// The connection is told to end; `pings`: others that have not been answered yet.
+    pub fn end_softly(&mut self, pings: u32) {
+        if self.ending == Ending::No {
+            self.ending = Ending::Told(pings);
+        }
+    }
+
+    /// Where in the bytes that were fed last frames begin that h2 must not see.
+    pub fn beyond(&self) -> &[usize] {
+        &self.beyond
+    }
+
+    fn is_beyond(&self, header: &[u8; HEADER]) -> bool {
+        let [.., kind, _, a, b, c, d] = *header;
+        let stream = u32::from_be_bytes([a, b, c, d]) & !(1 << 31);
+        kind == WINDOW_UPDATE_TYPE && matches!(self.ending, Ending::After(last) if stream > last)
+    }
+
+    fn see_pong(&mut self) {
+        self.ending = match self.ending {
+            Ending::Told(0) => Ending::After(self.last_stream),
+            Ending::Told(pings) => Ending::Told(pings - 1),
+            other => other,
+        };
     }
 
     /// Requests that were begun so far.
@@ -203,7 +255,12 @@ impl FrameMeter {
             0x2 => self.charge(Kind::Priority),
             0x3 => self.charge(Kind::RstStream),
             0x4 => self.charge(Kind::Settings),
-            0x6 => self.charge(Kind::Ping),
+            0x6 => {
+                if flags & ACK != 0 {
+                    self.see_pong();
+                }
+                self.charge(Kind::Ping)
+            }
             0x8 => self.charge(Kind::WindowUpdate),
             0x9 if self.payload == 0 => self.charge(Kind::Empty),
             0x9 => self.charge(Kind::Continuation),

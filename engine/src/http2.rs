@@ -235,6 +235,7 @@ impl Clock {
     {
         if self.ending.is_none() {
             self.ending = Some(Instant::now());
+            self.activity.ending.set(Some(u32::from(self.pinged.is_some())));
             self.sleep.as_mut().reset((Instant::now() + self.net.settings.age_grace).into());
             connection.graceful_shutdown();
         }

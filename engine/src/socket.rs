@@ -11,6 +11,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+/// Where a frame's type is, and one that means nothing and is passed over (RFC 9113, 4.1).
+const FRAME_TYPE: usize = 3;
+const UNKNOWN_FRAME: u8 = 0xff;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection's timers go by.
@@ -23,6 +26,8 @@ pub struct Activity {
     /// Requests that have begun (HTTP/2).
     pub requests: Cell<u64>,
     pub flooded: Cell<bool>,
+    /// Set when the client has been told to end (HTTP/2): PINGs that it had not answered then.
+    pub ending: Cell<Option<u32>>,
     /// Bytes of answers that wait for the client's window (HTTP/2).
     pub unsent: Cell<usize>,
 }
@@ -67,6 +72,7 @@ impl<I> Watched<I> {
             unparsed_since: Cell::new(Some(now)),
             requests: Cell::new(0),
             flooded: Cell::new(false),
+            ending: Cell::new(None),
             unsent: Cell::new(0),
         });
         Watched { inner, ahead, activity, meter: None, authorities: None, preface_left: PREFACE.len() }
@@ -86,7 +92,13 @@ impl<I> Watched<I> {
         if let Some(authorities) = &mut self.authorities {
             authorities.mend(bytes);
         }
+        if let Some(pings) = self.activity.ending.get() {
+            meter.end_softly(pings);
+        }
         let fed = meter.feed(bytes, now);
+        for place in meter.beyond() {
+            bytes[place + FRAME_TYPE] = UNKNOWN_FRAME;
+        }
         self.activity.requests.set(meter.headers_seen());
         fed.map_err(|what| {
             self.activity.flooded.set(true);

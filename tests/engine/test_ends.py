@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.engine.carrier import ECHO, FEED, MUTE, Carrier
-from tests.engine.wire import GOAWAY, Frames, fields, frames, message, plain
+from tests.engine.wire import GOAWAY, WINDOW_UPDATE, Frames, fields, frames, message, plain
 from tests.engine.wire import grpc as call_of
 from tests.support import waiting
 from tests.support.waiting import eventually_async
@@ -130,6 +130,27 @@ async def _goes_away_softly(client: Frames, carrier: Carrier, stream: int) -> No
     assert answered
     assert answered[1] == message(b"finished")
     await client.ended()
+
+
+async def test_windows_of_requests_that_come_too_late_do_not_end_those_under_way(carry: Carry) -> None:
+    """What grpc-core sends with each request must not end the connection when the request is passed over."""
+    carrier = carry()
+    async with frames(carrier) as client:
+        stream = await client.request(call_of(ECHO), message(b"hang"))
+        await eventually_async(lambda: carrier.calls)
+        carrier.engine.stop_listening()
+        assert await client.until(GOAWAY)
+        assert await client.until(GOAWAY)
+        late = await client.request(call_of(ECHO), message(b"late"))
+        await client.send(WINDOW_UPDATE, 0, late, (5).to_bytes(4, "big"))
+        assert await client.pinged()
+        await client.send(WINDOW_UPDATE, 0, stream, (5).to_bytes(4, "big"))
+        carrier.engine.answer([(carrier.calls[0].id, b"finished")])
+        answered = await client.answer(stream)
+        assert answered
+        assert answered[1] == message(b"finished")
+        await client.ended()
+    assert len(carrier.calls) == 1
 
 
 @pytest.mark.parametrize("by_age", [False, True])
