@@ -133,14 +133,10 @@ class Engine:
         """
 
     def listen(self, descriptor: int) -> None:
-<<<<<<< HEAD
-        """Accept connections on a listening socket, TCP or unix; its descriptor is the engine's now."""
-=======
         """Accept connections on a listening socket, TCP or unix.
 
         Its descriptor is the engine's from now on; one that can accept nothing ends the process.
         """
->>>>>>> enginetests
 
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
