@@ -10,8 +10,7 @@ use crate::socket::{Activity, Watched};
 use crate::stream;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -231,7 +230,8 @@ async fn respond(
     let (sender, answered) = oneshot::channel();
     // hyper passes over `content-length` beside `transfer-encoding`. Whoever stands in front may have read it
     // instead, and what it takes for the next request must not be read as one here (RFC 9112, 6.1).
-    state.last.set(request.headers().contains_key(TRANSFER_ENCODING));
+    let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
+    state.last.set(ambiguous || wrong_host(request.headers(), request.version()));
     begin(&net, request, sender, &peer);
     // Dropped without an answer: the call was aborted.
     let mut response = answered.await.map_err(std::io::Error::other)?;
@@ -252,7 +252,10 @@ fn begin(
     let now = Instant::now();
     let (head, body) = request.into_parts();
     let Route { form, method, streams, limit, deadline, fault } = net.settings.route(&head, false, now);
-    let fault = fault.or_else(|| wrong_host(&head));
+    let wrong = wrong_host(&head.headers, head.version);
+    let fault = fault.or_else(|| {
+        wrong.then(|| Fault::new(FaultKind::MalformedMetadata, "a request of HTTP/1.1 has one host"))
+    });
     let streams = streams && fault.is_none();
     let way = Way::H1(sender);
     if streams {
@@ -279,8 +282,7 @@ fn begin(
 }
 
 /// RFC 9112, 3.2: one, and none at all only before HTTP/1.1.
-fn wrong_host(head: &Parts) -> Option<Fault> {
-    let hosts = head.headers.get_all(HOST).iter().count();
-    let wrong = hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11);
-    wrong.then(|| Fault::new(FaultKind::MalformedMetadata, "a request has one host"))
+fn wrong_host(headers: &HeaderMap, version: Version) -> bool {
+    let hosts = headers.get_all(HOST).iter().count();
+    hosts > 1 || (hosts == 0 && version == Version::HTTP_11)
 }
