@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 
 from tests.support import LOOPBACK, eventually, free_port, require_tool
+from tests.support.engines import chosen_engine
 from tests.support.gateway import envoy_binary
 from tests.support.house_rules import ROOT
 from tests.support.processes import alive
@@ -40,7 +41,12 @@ class Launcher:
             f"--{name}={LOOPBACK}:{free_port()}" for name in ("gateway", "admin", "upstream")
         ]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_")}
-        settings = {"SESSION_SERVER__LISTEN": self.service, "SESSION_REDIS__DATA_DIR": str(self.data)}
+        settings = {
+            "SESSION_SERVER__LISTEN": self.service,
+            "SESSION_SERVER__HTTP_LISTEN": f"{LOOPBACK}:{free_port()}",
+            "SESSION_SERVER__ENGINE": chosen_engine(),
+            "SESSION_REDIS__DATA_DIR": str(self.data),
+        }
         path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "client")])}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "deploy.envoy.gateway", *self.places],
@@ -86,8 +92,8 @@ class Launcher:
 
 
 @pytest.fixture
-def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    """One, ended after the test."""
+def launcher(engine: str, tmp_path: Path) -> Iterator[Launcher]:
+    """One on either engine, ended after the test."""
     envoy_binary()
     started = Launcher(tmp_path)
     yield started
