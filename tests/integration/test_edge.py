@@ -67,8 +67,8 @@ async def test_reflection_is_off_unless_asked_for(redis_server: RedisServer, tmp
     redis = {"host": "127.0.0.1", "port": redis_server.port}
     async with in_process(redis, tmp_path, server={"reflection": False}) as service:
         # Nothing is written: a write that meets the end of the call would count as the client's own failure.
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)
-        assert await stub.ServerReflectionInfo().code() is grpc.StatusCode.UNIMPLEMENTED
+        make: Any = reflection_pb2_grpc.ServerReflectionStub
+        assert await make(service.channel).ServerReflectionInfo().code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_health_follows_redis(start_redis: Any, tmp_path: Path) -> None:
