@@ -192,7 +192,7 @@ class TooManyAttempts(RetryLater):
 
 
 class Overloaded(RetryLater):
-    """As much is in hand as is borne, calls or passwords to hash; this one was shed before any work."""
+    """As many calls or password hashes are under way as are allowed; this one was shed before any work."""
 
     reason = "OVERLOADED"
     message = "the service is busy; try again shortly"

@@ -39,7 +39,7 @@ def make_server(limits: Limits, *, share_port: bool) -> grpc.aio.Server:
     """A server without methods or ports.
 
     Args:
-        limits: what it bears.
+        limits: what callers may use of it.
         share_port: let other processes listen on the same port (SO_REUSEPORT); off, a taken
             port is an error instead of a stale process that silently gets half of the calls.
     """

@@ -1,4 +1,4 @@
-"""What both engines bear, and the server's certificate."""
+"""The limits that both engines keep, and the files of the server's certificate."""
 
 from __future__ import annotations
 

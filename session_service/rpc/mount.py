@@ -81,7 +81,7 @@ def mount(
         engines: where.
         servicers: what is served.
         observer: told of every call.
-        limits: what is borne; see ``Boundary``.
+        limits: what is allowed; see ``Boundary``.
         reflection: whether gRPC reflection is served.
     """
     boundary: Any = Boundary(engines, observer, limits)

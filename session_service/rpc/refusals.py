@@ -41,7 +41,7 @@ class MetadataTooLargeError(RefusedError):
 
 
 class TooManyCallsError(RefusedError):
-    """More calls are under way than the server bears."""
+    """More calls are under way than the server allows."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
