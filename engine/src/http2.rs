@@ -7,7 +7,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::floods::FrameMeter;
 use crate::reply;
 use crate::settings::{self, Route};
-use crate::socket::{Activity, Watched};
+use crate::socket::{Activity, PREFACE, Watched};
 use crate::stream;
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -38,7 +38,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     socket.meter = Some(FrameMeter::new(Instant::now()));
-    socket.authorities = peer.address.starts_with("unix:").then(Authorities::default);
+    socket.authorities = Some(Authorities::new(PREFACE.len()));
     let activity = socket.activity.clone();
     let settings = &net.settings;
     let mut builder = h2::server::Builder::new();

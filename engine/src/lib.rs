@@ -5,7 +5,7 @@
 //! all that wait (`binding`), and what it orders is carried out by `server`, `reply` and `stream`. Nothing here
 //! knows what the calls are about.
 
-mod authority;
+pub mod authority;
 mod binding;
 mod body;
 mod calls;
@@ -13,6 +13,7 @@ pub mod fault;
 pub mod floods;
 pub mod frames;
 pub mod handover;
+pub mod hpack;
 mod http1;
 mod http2;
 pub mod metadata;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// Where a frame's type is, and one that means nothing and is passed over (RFC 9113, 4.1).
 const FRAME_TYPE: usize = 3;
 const UNKNOWN_FRAME: u8 = 0xff;
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection's timers go by.
 pub struct Activity {
@@ -38,7 +38,7 @@ pub struct Watched<I> {
     ahead: Bytes,
     pub activity: Rc<Activity>,
     pub meter: Option<FrameMeter>,
-    /// Of a unix socket.
+    /// Of HTTP/2, as is the meter.
     pub authorities: Option<Authorities>,
     preface_left: usize,
 }
@@ -89,9 +89,6 @@ impl<I> Watched<I> {
         let skipped = bytes.len().min(self.preface_left);
         self.preface_left -= skipped;
         let bytes = &mut bytes[skipped..];
-        if let Some(authorities) = &mut self.authorities {
-            authorities.mend(bytes);
-        }
         if let Some(pings) = self.activity.ending.get() {
             meter.end_softly(pings);
         }
@@ -107,12 +104,9 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+impl<I: AsyncRead + Unpin> Watched<I> {
+    /// Read, and note it.
+    fn poll_noted(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         if self.ahead.is_empty() {
             ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
@@ -126,6 +120,32 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
             self.note(read)?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            if let Some(held) = self.authorities.as_mut().and_then(|held| held.take(buf.remaining())) {
+                buf.put_slice(&held);
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_noted(cx, buf))?;
+            let read = &mut buf.filled_mut()[before..];
+            let passed = match &mut self.authorities {
+                Some(authorities) if !read.is_empty() => authorities.mend(read),
+                _ => return Poll::Ready(Ok(())),
+            };
+            buf.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! The parts of the engine that read what anybody may send, and nothing else of it.
 
+#[path = "../../src/authority.rs"]
+pub mod authority;
 #[path = "../../src/fault.rs"]
 pub mod fault;
 #[path = "../../src/floods.rs"]
 pub mod floods;
 #[path = "../../src/frames.rs"]
 pub mod frames;
+#[path = "../../src/hpack.rs"]
+pub mod hpack;
 #[path = "../../src/metadata.rs"]
 pub mod metadata;
 #[path = "../../src/web.rs"]
