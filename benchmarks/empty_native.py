@@ -48,6 +48,9 @@ class _EmptyMethod:
     def asked(self, _request: bytes, _values: Fields) -> Asked:
         return "", 0.0, None
 
+    def is_plain(self, _request: bytes) -> bool:
+        return False
+
     def answered(self, _outcome: Outcome | None) -> bytes:
         return b""
 

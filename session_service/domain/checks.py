@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from session_service.domain.errors import (
@@ -173,11 +174,7 @@ class TokenCheck:
                 asked.append(place)
                 claims.append(each)
         if claims:
-            for share, states in self._reader.read_shares(claims):
-                whole = len(share) == len(claims)
-                places = asked if whole else [asked[each] for each in share]
-                theirs = claims if whole else [claims[each] for each in share]
-                self._begin(self._settle_read(places, theirs, states, settle))
+            self._reader.ask(claims, partial(self._settle_read, asked, claims, settle))
         if known:
             settle(known, outcomes)
 
@@ -194,20 +191,28 @@ class TokenCheck:
             outcome = error
         settle((place,), (outcome,))
 
-    async def _settle_read(
+    def _settle_read(
         self,
-        places: list[int],
+        asked: list[int],
         claims: list[AccessClaims],
-        states: Awaitable[Sequence[LiveState | Exception | None]],
         settle: Settle,
+        share: Sequence[int],
+        states: Sequence[LiveState | Exception | None],
     ) -> None:
-        """Judge what the store says; whose activity is to be noted is settled after that, as in ``check``."""
-        try:
-            found = await states
-        except Exception as error:  # noqa: BLE001 - unforeseen, and the outcome of these all the same
-            settle(places, [error] * len(places))
-            return
-        outcomes = [self._outcome(each, state) for each, state in zip(claims, found, strict=True)]
+        """Judge what the store says; whose activity is to be noted is settled after that, as in ``check``.
+
+        Args:
+            asked: places in the batch of those that the store was asked for.
+            claims: theirs.
+            settle: takes the outcomes.
+            share: places among them of those that it says something of.
+            states: what it says.
+        """
+        places = asked
+        if len(share) != len(claims):
+            places = [asked[each] for each in share]
+            claims = [claims[each] for each in share]
+        outcomes = [self._outcome(each, state) for each, state in zip(claims, states, strict=True)]
         due = self._all_due(outcomes)
         if due:
             late = frozenset(due)
@@ -293,11 +298,15 @@ class TokenCheck:
 
     def _outcome(self, claims: AccessClaims, state: LiveState | Exception | None) -> Outcome:
         """What a token comes to whose session is in this state; the one place that says so."""
+        memory = claims.memory
+        if state is memory.state and memory.identity is not None:
+            return memory.identity
         if isinstance(state, Exception):
             return state
         if state is None or state.token_session_id != claims.session_id:
             return self._refusal(claims, state)
-        return Identity(
+        memory.state = state
+        memory.identity = Identity(
             claims.user_id,
             claims.session_id,
             state.username,
@@ -306,6 +315,7 @@ class TokenCheck:
             state.last_active_ms,
             state.expires_ms,
         )
+        return memory.identity
 
     def _all_due(self, outcomes: Sequence[Outcome]) -> list[int]:
         """The places of sessions whose activity is to be noted."""

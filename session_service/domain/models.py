@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,24 @@ class Session:
     """The absolute end; an idle timeout may end it before."""
 
 
+class TokenMemory:
+    """What was made for a token's last check, so that the next one need not make it again.
+
+    It lasts as long as the token's claims are remembered. Nothing in it is an answer: each is used only
+    where the store has just said the same as when it was made.
+    """
+
+    __slots__ = ("identity", "question", "state")
+
+    def __init__(self) -> None:
+        self.question: object = None
+        """The store's own."""
+        self.state: LiveState | None = None
+        """What the store said last, if that was good."""
+        self.identity: Identity | None = None
+        """Made of ``state``."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
     """The verified claims of an access token (``iat`` and ``exp`` in whole seconds)."""
@@ -59,6 +78,7 @@ class AccessClaims:
     token_id: str
     issued_at: int
     expires_at: int
+    memory: TokenMemory = field(default_factory=TokenMemory, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +106,7 @@ class LiveState(NamedTuple):
     expires_ms: int
 
 
-class Identity(NamedTuple):
-    """Who a checked token stands for: the answer of a successful check."""
-
+class _IdentityFields(NamedTuple):
     user_id: str
     session_id: str
     username: str
@@ -96,6 +114,18 @@ class Identity(NamedTuple):
     token_expires_at: int
     last_active_ms: int
     session_expires_ms: int
+
+
+class Identity(_IdentityFields):
+    """Who a checked token stands for: the answer of a successful check.
+
+    The same object from one change of the session to the next, as long as the token is remembered.
+    """
+
+    @cached_property
+    def forms(self) -> dict[object, Any]:
+        """Answers that this identity was written into, each by a key of its writer; they last as long as it."""
+        return {}
 
 
 class OnLimit(StrEnum):

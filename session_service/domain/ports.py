@@ -7,8 +7,8 @@ each has the effect of one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from session_service.domain.events import AuditEvent
 from session_service.domain.models import (
@@ -25,6 +25,9 @@ from session_service.domain.models import (
     User,
     UserChange,
 )
+
+ToldStates: TypeAlias = Callable[[Sequence[int], Sequence[LiveState | Exception | None]], None]
+"""Takes the states of some tokens: their places among those that were asked for, and each state."""
 
 
 class Clock(Protocol):
@@ -72,13 +75,13 @@ class SessionReader(Protocol):
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip, and never raises."""
 
-    def read_shares(
-        self, claims: Sequence[AccessClaims]
-    ) -> Sequence[tuple[Sequence[int], Awaitable[Sequence[LiveState | Exception | None]]]]:
+    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
         """As ``read_all``, apart for each part of the store, so that none waits for another.
 
-        Returns:
-            Places in ``claims``, and what comes of them; each to be awaited once.
+        Args:
+            claims: of the tokens; ``memory.question`` is this method's to keep.
+            told: called as it becomes known, until each place had its state; must not raise. A state that
+                says the same as the one before for these claims is the same object.
         """
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:

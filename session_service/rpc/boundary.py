@@ -98,9 +98,9 @@ class Room:
         if self._left < 0:
             raise Overloaded
 
-    def leave(self) -> None:
-        """Give the place back."""
-        self._left += 1
+    def leave(self, places: int = 1) -> None:
+        """Give places back."""
+        self._left += places
 
 
 class Boundary:

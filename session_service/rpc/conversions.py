@@ -12,8 +12,9 @@ from session_service.domain.logins import LoggedIn
 from session_service.domain.models import Device, Identity, Session, TokenGrant, User
 from session_service.domain.sessions import SessionPage
 
-# Answers, of about 1 KB each.
-_REMEMBERED: Final = 16_384
+# Messages, of about 1 KB each.
+_REMEMBERED: Final = 4_096
+_BYTES: Final = "VerifyTokenResponse"
 TOKEN_TYPE = "Bearer"  # noqa: S105 - RFC 6750's name of the scheme
 
 
@@ -74,19 +75,17 @@ def page_messages(page: SessionPage, current: str = "") -> list[session_pb2.Sess
     return [session_message(session, current) for session in page.sessions]
 
 
-def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenResponse:
-    """The answer of a successful check, to be sent as it is."""
-    return _verified(identity)[0]
-
-
 def verified_bytes(identity: Identity) -> bytes:
-    """The same, serialised."""
-    return _verified(identity)[1]
+    """The answer of a successful check, serialised."""
+    found: bytes | None = identity.forms.get(_BYTES)
+    if found is None:
+        found = identity.forms[_BYTES] = verified_message.__wrapped__(identity).SerializeToString()
+    return found
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _verified(identity: Identity) -> tuple[session_service_pb2.VerifyTokenResponse, bytes]:
-    """Both forms of the answer.
+def verified_message(identity: Identity) -> session_service_pb2.VerifyTokenResponse:
+    """The same as a message, to be sent as it is.
 
     Remembered, because it is the same from one note of the session's activity to the next. What Redis said
     is in the key, so that nothing out of date is ever found.
@@ -101,7 +100,7 @@ def _verified(identity: Identity) -> tuple[session_service_pb2.VerifyTokenRespon
     message.token_expire_time.seconds = identity.token_expires_at
     _set(message.session_expire_time, identity.session_expires_ms)
     _set(message.last_active_time, identity.last_active_ms)
-    return message, message.SerializeToString()
+    return message
 
 
 def _set(timestamp: Timestamp, milliseconds: int) -> None:

@@ -20,11 +20,11 @@ from session_service.storage.faults import is_configuration_fault
 from session_service.storage.link import FailedReplies, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
-    from session_service.storage.link import Command
+    from session_service.storage.link import Command, Take
     from session_service.storage.tracking import Tracking
 
 _LOGGER = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class ReadChannel:
         self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failing = False
         self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to connect, and never stop trying until closed."""
@@ -103,6 +104,16 @@ class ReadChannel:
             return self._read_later(commands)
         return link.send(commands)
 
+    def ask(self, packed: Sequence[bytes], count: int, take: Take) -> None:
+        """As ``read``, without a task where the link is there; see ``Link.ask``."""
+        link = self._link
+        if link is not None and not link.lost.done():
+            link.ask(packed, count, take)
+            return
+        task = asyncio.get_running_loop().create_task(self._ask_later(packed, count, take))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
     async def track(self, commands: tuple[Command, ...]) -> tuple[list[Any], Link]:
         """As ``read``, and by which link."""
         link = self._link
@@ -121,6 +132,14 @@ class ReadChannel:
     async def _read_later(self, commands: tuple[Command, ...]) -> list[Any]:
         link = await self._next_link()
         return await link.send(commands)
+
+    async def _ask_later(self, packed: Sequence[bytes], count: int, take: Take) -> None:
+        try:
+            link = await self._next_link()
+        except StoreUnavailable as error:
+            take(error)
+        else:
+            link.ask(packed, count, take)
 
     async def _next_link(self) -> Link:
         await asyncio.wait({self._attempt}, timeout=_PATIENCE)

@@ -24,12 +24,12 @@ from session_service.storage.reads import dealt_out, gathered, raise_first_error
 from session_service.storage.topology import SLOTS, SlotRange, node_address
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
     from session_service.storage.link import Link
-    from session_service.storage.reads import Group, Outcome, Share
+    from session_service.storage.reads import Group, Outcome, Question, Told
     from session_service.storage.settings import Address
     from session_service.storage.tracking import Tracking
 
@@ -98,6 +98,7 @@ class ClusterReads:
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start; returns after the first attempt to learn the slots and to reach their primaries."""
@@ -123,7 +124,7 @@ class ClusterReads:
 
     async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
         """Run the commands of each group where its key is; see ``Reads.read_each``."""
-        shares = self.read_shares(groups)
+        shares = self._shares(groups)
         answers = await asyncio.gather(*(outcomes for _, outcomes in shares))
         found: list[Any] = [None] * len(groups)
         for (places, _), outcomes in zip(shares, answers, strict=True):
@@ -131,8 +132,15 @@ class ClusterReads:
                 found[place] = outcome
         return found
 
-    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
-        """Run the commands of each group where its key is; see ``Reads.read_shares``."""
+    def ask(self, questions: Sequence[Question], told: Told) -> None:
+        """Ask each question where its key is; see ``Reads.ask``."""
+        for places, outcomes in self._shares([question.group for question in questions]):
+            task = asyncio.get_running_loop().create_task(_tell(places, outcomes, told))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    def _shares(self, groups: Sequence[Group]) -> list[tuple[list[int], Coroutine[Any, Any, list[Any]]]]:
+        """Places of the groups that one primary is asked for, and what comes of them, for each primary."""
         shares: defaultdict[NodeChannel | None, list[int]] = defaultdict(list)
         for place, (key, _) in enumerate(groups):
             shares[self._owners[key_slot(key.encode())]].append(place)
@@ -260,6 +268,14 @@ class ClusterReads:
             await asyncio.sleep(self._command_timeout)
         finally:
             await channel.close()
+
+
+async def _tell(places: Sequence[int], outcomes: Awaitable[list[Outcome]], told: Told) -> None:
+    try:
+        found = await outcomes
+    except Exception as error:  # noqa: BLE001 - unforeseen, and the outcome of these all the same
+        found = [error] * len(places)
+    told(places, found)
 
 
 async def _knows_its_cluster(_connection: AbstractConnection, link: Link) -> bool:

@@ -2,19 +2,20 @@
 
 Commands of one turn of the event loop leave in one write. What comes while replies are awaited leaves in the
 next one, when the last of them is in: so under load many callers share a trip, and nobody waits where few
-are. Replies come back in order and are dealt out to the callers in order. Whatever breaks
-the order (a lost connection, an overdue reply, bytes that are no RESP) ends the link and fails
-everything in flight at once. A caller that was cancelled keeps its place in the queue, so that its
-replies go nowhere instead of to the next caller.
+are. Who asks for many at once (``ask``) has gathered them already, and waits for nothing. Replies come back
+in order and are dealt out to the callers in order. Whatever breaks the order (a lost connection, an overdue
+reply, bytes that are no RESP) ends the link and fails everything in flight at once. A caller that was
+cancelled keeps its place in the queue, so that its replies go nowhere instead of to the next caller.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,6 +26,8 @@ from session_service.domain.steady import steady
 from session_service.storage.faults import DEMOTED_CODES, fault_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from redis.asyncio.connection import AbstractConnection
 
 Command = tuple[bytes | str | int, ...]
@@ -39,6 +42,7 @@ MAX_UNSENT: Final = 4 * 1024 * 1024
 HOLD: Final = 0.001
 """Seconds for which commands wait for earlier replies, at most; none do where a trip takes longer."""
 
+_LOGGER = logging.getLogger(__name__)
 _PING: Final[Command] = ("PING",)
 _INCOMPLETE: Final = object()
 _GRACE: Final = 0.01
@@ -62,6 +66,50 @@ class FailedReplies(Exception):
     def errors(self) -> list[ResponseError]:
         """The errors among the replies."""
         return [reply for reply in self.replies if isinstance(reply, ResponseError)]
+
+
+Take: TypeAlias = "Callable[[list[Any] | StoreUnavailable | FailedReplies], None]"
+"""Takes the replies of a call, or what ``Link.send`` raises."""
+
+
+class Waiter(Protocol):
+    """Who waits for the replies of a call; a future is one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, replies: list[Any], /) -> None:
+        """Take the replies."""
+
+    def set_exception(self, error: StoreUnavailable | FailedReplies, /) -> None:
+        """Take what went wrong."""
+
+
+class Asker:
+    """Waits by a callback, which is called in the middle of what the link does.
+
+    Args:
+        take: the callback; what it raises is logged.
+    """
+
+    __slots__ = ("_take",)
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+
+    def done(self) -> bool:
+        """Never: it is called once."""
+        return False
+
+    def set_result(self, replies: list[Any] | StoreUnavailable | FailedReplies, /) -> None:
+        """Pass on the replies, or what went wrong."""
+        try:
+            self._take(replies)
+        except Exception:
+            # The link goes on for the others.
+            _LOGGER.exception("replies of redis not dealt with")
+
+    set_exception = set_result
 
 
 class Follower(Protocol):
@@ -96,7 +144,7 @@ class Link(asyncio.Protocol):
         self._sign: asyncio.Future[list[Any]] | None = None
         self._sign_awaited: asyncio.Future[list[Any]] | None = None
         self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
-        self._calls: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._calls: deque[tuple[Waiter, int, float]] = deque()
         self._replies: list[Any] = []
         # Replies that the call lacks whose turn it is; 0 before its first one.
         self._missing = 0
@@ -126,7 +174,7 @@ class Link(asyncio.Protocol):
                 it is lost before the last reply.
             FailedReplies: as the result, if a command was answered with an error.
         """
-        if self._paused or len(self._calls) >= MAX_IN_FLIGHT or self.lost.done():
+        if self._is_full():
             raise StoreUnavailable
         # hiredis's stub takes a tuple for a tuple of one.
         packed: list[bytes] = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
@@ -136,6 +184,26 @@ class Link(asyncio.Protocol):
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._calls.append((future, len(packed), self._now))
         return future
+
+    def ask(self, packed: Sequence[bytes], count: int, take: Take) -> None:
+        """Send commands at once, with what waits to be sent.
+
+        Args:
+            packed: the commands in RESP.
+            count: how many they are.
+            take: given the replies, or what ``send`` raises; must not raise.
+        """
+        if self._is_full():
+            take(StoreUnavailable())
+            return
+        if not self._packed:
+            self._now = steady()
+        self._packed += packed
+        self._calls.append((Asker(take), count, self._now))
+        self._flush()
+
+    def _is_full(self) -> bool:
+        return self._paused or len(self._calls) >= MAX_IN_FLIGHT or self.lost.done()
 
     def confirmation(self) -> asyncio.Future[list[Any]]:
         """Send a PING that is answered after everything that Redis has said before it; not to be cancelled.
@@ -253,8 +321,10 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         if not self._packed:
-            return  # dropped meanwhile
-        self._flushing = None
+            return  # dropped or sent meanwhile
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         self._transport.write(b"".join(self._packed))
         self._packed.clear()
         self._sign = None
@@ -265,7 +335,7 @@ class Link(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout, self._check, None)
 
-    def _check(self, suspect: asyncio.Future[list[Any]] | None) -> None:
+    def _check(self, suspect: Waiter | None) -> None:
         # An overdue call gets a moment's grace: if this process was held up itself, its reply is here
         # already and only has to be read.
         self._watch = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -21,8 +21,20 @@ Group = tuple[str, tuple[Command, ...]]
 Outcome = list[Any] | Exception
 """A group's replies, or why there are none."""
 
-Share = tuple[Sequence[int], Awaitable[list[Outcome]]]
-"""Places of the groups that one primary is asked for, and their outcomes; to be awaited once."""
+
+class Question(Protocol):
+    """A group of two commands that is kept, because it is asked again and again."""
+
+    packed: bytes
+    """The commands as they are sent."""
+
+    @property
+    def group(self) -> Group:
+        """The commands with their key."""
+
+
+Told = Callable[[Sequence[int], "Sequence[Outcome]"], None]
+"""Takes what some of the questions came to: their places, and of each its outcome."""
 
 
 class Reads(Protocol):
@@ -53,8 +65,13 @@ class Reads(Protocol):
             For each group, in order, what ``read`` returns or raises.
         """
 
-    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
-        """As ``read_each``, for those who take what one primary answers without waiting for another."""
+    def ask(self, questions: Sequence[Question], told: Told) -> None:
+        """As ``read_each`` without a task, for those who take what each primary answers by itself.
+
+        Args:
+            questions: at least one.
+            told: called once for each primary, which may be before this returns; must not raise.
+        """
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """As ``read``, where commands may be preceded by ``tracking.CACHING``.
@@ -92,9 +109,19 @@ class PrimaryReads:
         except FailedReplies as failed:
             return [_or_first_error(replies) for replies in dealt_out(failed.replies, groups)]
 
-    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
-        """All groups are one primary's; see ``Reads.read_shares``."""
-        return ((range(len(groups)), self.read_each(groups)),)
+    def ask(self, questions: Sequence[Question], told: Told) -> None:
+        """All questions are one primary's; see ``Reads.ask``."""
+        places = range(len(questions))
+
+        def take(replies: list[Any] | StoreUnavailable | FailedReplies) -> None:
+            if isinstance(replies, StoreUnavailable):
+                told(places, [replies] * len(questions))
+            elif isinstance(replies, FailedReplies):
+                told(places, [_or_first_error(pair) for pair in in_pairs(replies.replies)])
+            else:
+                told(places, in_pairs(replies))
+
+        self._channel.ask([question.packed for question in questions], 2 * len(questions), take)
 
     async def track(self, _key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands; see ``Reads.track``."""
@@ -121,6 +148,11 @@ def dealt_out(replies: Sequence[Any], groups: Sequence[Group]) -> list[Any]:
     """To each group the replies to its commands, as a list; the reverse of ``gathered``."""
     rest = iter(replies)
     return [list(islice(rest, len(commands))) for _, commands in groups]
+
+
+def in_pairs(replies: Sequence[Any]) -> list[Any]:
+    """To each question its two replies, as a list."""
+    return [list(pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
 
 
 def _or_first_error(replies: list[Any]) -> Outcome:

@@ -15,9 +15,11 @@ Expiry is Redis's own (``PEXPIREAT`` on each key); expired-key events are not re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
+
+import hiredis
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded, SessionLimitReached
 from session_service.domain.models import (
@@ -31,6 +33,7 @@ from session_service.domain.models import (
     SessionPolicy,
 )
 from session_service.domain.policy import MAX_SESSIONS_LIMIT
+from session_service.domain.ports import ToldStates
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
 from session_service.storage.reads import Group, Outcome, Reads
@@ -95,12 +98,15 @@ class RedisSessionReader:
         """For each token, in order, what ``read`` returns or raises; in one round trip."""
         return _states(await self._reads.read_each(_readings(claims)))
 
-    def read_shares(
-        self, claims: Sequence[AccessClaims]
-    ) -> Sequence[tuple[Sequence[int], Awaitable[Sequence[LiveState | Exception | None]]]]:
-        """As ``read_all``, apart for each primary; see ``SessionReader.read_shares``."""
-        shares = self._reads.read_shares(_readings(claims))
-        return [(places, _states_of(outcomes)) for places, outcomes in shares]
+    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
+        """As ``read_all``, apart for each primary; see ``SessionReader.ask``."""
+        questions = [_question(each) for each in claims]
+
+        def take(places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+            asked = questions if len(places) == len(questions) else [questions[each] for each in places]
+            told(places, [each.state(outcome) for each, outcome in zip(asked, outcomes, strict=True)])
+
+        self._reads.ask(questions, take)
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:
         """``(session_id, last_active_ms)`` of each live session, in no order."""
@@ -149,8 +155,41 @@ def _readings(claims: Sequence[AccessClaims]) -> list[Group]:
     return [_reading(each.user_id, each.session_id, each.token_id) for each in claims]
 
 
-async def _states_of(outcomes: Awaitable[list[Outcome]]) -> list[LiveState | Exception | None]:
-    return _states(await outcomes)
+class _Question:
+    """What is read of a token and its session, kept with its claims; a ``reads.Question``.
+
+    The state is kept with the replies that said it, and is given again only for equal ones.
+    """
+
+    __slots__ = ("_claims", "_replies", "_state", "packed")
+
+    def __init__(self, user_id: str, session_id: str, token_id: str) -> None:
+        self._claims = user_id, session_id, token_id
+        self.packed = b"".join(hiredis.pack_command(command) for command in self.group[1])  # type: ignore[arg-type]
+        self._replies: Outcome = []
+        self._state: LiveState | None = None
+
+    @property
+    def group(self) -> Group:
+        """The commands with their key; made anew, as most are only ever sent packed."""
+        return _reading(*self._claims)
+
+    def state(self, outcome: Outcome) -> LiveState | Exception | None:
+        """What the replies say."""
+        if outcome == self._replies:
+            return self._state
+        found = _state_or_error(outcome)
+        if isinstance(found, LiveState):
+            self._state, self._replies = found, outcome
+        return found
+
+
+def _question(claims: AccessClaims) -> _Question:
+    memory = claims.memory
+    if isinstance(memory.question, _Question):
+        return memory.question
+    memory.question = made = _Question(claims.user_id, claims.session_id, claims.token_id)
+    return made
 
 
 def _states(outcomes: Sequence[Outcome]) -> list[LiveState | Exception | None]:

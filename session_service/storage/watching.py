@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import Group, Outcome, Reads, Share
+from session_service.storage.reads import Group, Outcome, Question, Reads, Told
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -58,20 +58,26 @@ class WatchedReads:
 
     async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
         """Run the commands of each group, noted as one read; see ``Reads.read_each``."""
-        return await self._read(self._reads.read_each(groups))
-
-    def read_shares(self, groups: Sequence[Group]) -> Sequence[Share]:
-        """Run the commands of each group, noted as a read of each primary; see ``Reads.read_shares``."""
-        return [(places, self._read(outcomes)) for places, outcomes in self._reads.read_shares(groups)]
-
-    async def _read(self, outcomes: Awaitable[list[Outcome]]) -> list[Outcome]:
         started = time.perf_counter()
-        found = await outcomes
-        if any(isinstance(each, StoreUnavailable) for each in found):
+        found = await self._reads.read_each(groups)
+        self._note(started, found)
+        return found
+
+    def ask(self, questions: Sequence[Question], told: Told) -> None:
+        """Ask questions, noted as a read of each primary; see ``Reads.ask``."""
+        started = time.perf_counter()
+
+        def note(places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+            self._note(started, outcomes)
+            told(places, outcomes)
+
+        self._reads.ask(questions, note)
+
+    def _note(self, started: float, outcomes: Sequence[Outcome]) -> None:
+        if StoreUnavailable in map(type, outcomes):
             self._observer.read_failed()
         else:
             self._observer.read(time.perf_counter() - started)
-        return found
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
         """Run the commands; see ``Reads.track``."""

@@ -14,6 +14,7 @@ from session_service.domain.checks import TokenCheck
 from session_service.domain.credentials import Credentials
 from session_service.domain.errors import StoreUnavailable, TokenExpired, TokenInvalid
 from session_service.domain.models import AccessClaims, LiveState, SessionPolicy
+from session_service.domain.ports import ToldStates
 from session_service.domain.public_paths import PublicPaths
 from session_service.domain.watching import Watch, WatchedState
 from session_service.engines.native.server import NativeServer
@@ -42,7 +43,10 @@ NAMES: Final = ("good", "other", "forged", "expired", "puzzling", "ended", "away
 
 
 class Tokens:
-    """A token is its session's name; some are bad."""
+    """A token is its session's name; some are bad. The claims of a good one are remembered."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, AccessClaims] = {}
 
     def issue(self, claims: AccessClaims) -> str:
         """Not asked for here."""
@@ -53,7 +57,8 @@ class Tokens:
         faults = {"forged": TokenInvalid(), "expired": TokenExpired(), "puzzling": RuntimeError("a mistake")}
         if token in faults:
             raise faults[token]
-        return AccessClaims(f"user of {token}", token, f"id of {token}", NOW - 100, NOW + 1700)
+        claims = AccessClaims(f"user of {token}", token, f"id of {token}", NOW - 100, NOW + 1700)
+        return self._claims.setdefault(token, claims)
 
 
 def _live(name: str, active: int = NOW) -> LiveState:
@@ -78,9 +83,10 @@ class Store:
     touched: int = 0
     slow: dict[str, asyncio.Event] = field(default_factory=dict)
     """Sessions whose part of the store answers late."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def _state(self, name: str) -> LiveState | Exception | None:
-        return self.states.get(name, _live(name))
+        return self.states.setdefault(name, _live(name))
 
     async def read(self, _user_id: str, session_id: str, _token_id: str) -> LiveState | None:
         """The state of one."""
@@ -97,18 +103,19 @@ class Store:
             await self.hold.wait()
         return [self._state(each.session_id) for each in claims]
 
-    def read_shares(self, claims: Sequence[AccessClaims]) -> Sequence[Any]:
+    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
         """One for all, and one for each slow part."""
         quick = [place for place, each in enumerate(claims) if each.session_id not in self.slow]
-        shares: list[Any] = [(quick, self.read_all([claims[place] for place in quick]))] if quick else []
-        for place, each in enumerate(claims):
-            if each.session_id in self.slow:
-                shares.append(((place,), self._read_late(each)))
-        return shares
+        slow = [place for place in range(len(claims)) if place not in quick]
+        for places in filter(None, (quick, *([each] for each in slow))):
+            task = asyncio.create_task(self._tell(places, [claims[place] for place in places], told))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _read_late(self, claims: AccessClaims) -> list[LiveState | Exception | None]:
-        await self.slow[claims.session_id].wait()
-        return await self.read_all([claims])
+    async def _tell(self, places: list[int], claims: list[AccessClaims], told: ToldStates) -> None:
+        if claims[0].session_id in self.slow:
+            await self.slow[claims[0].session_id].wait()
+        told(places, await self.read_all(claims))
 
     async def touch(self, _user_id: str, _session_id: str) -> None:
         """Note it after a turn of the loop."""

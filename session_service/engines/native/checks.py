@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from session_service.domain.authorization import allowed
 from session_service.domain.checks import Asked, Outcome, Settle
@@ -23,6 +24,9 @@ from session_service.rpc.http.verify import RestVerify
 from session_service.rpc.metadata import fields_of
 
 _CANCELLED: Final = "CANCELLED"
+# Requests that are remembered, at most so long: about 1 KB each, 2.5 at most.
+_REMEMBERED: Final = 16_384
+_LONGEST: Final = 1_024
 
 
 class Kind(Protocol):
@@ -61,6 +65,9 @@ class Refusal(Exception):
 class MethodKind:
     """Calls of a gRPC method.
 
+    What a plain request asks is remembered by its bytes, once its token has been found good: so nobody
+    without a token fills the memory. The token itself is verified anew each time.
+
     Args:
         path: its full name.
         method: what it asks and answers.
@@ -88,21 +95,33 @@ class MethodKind:
         self._observer = observer
         self._engine = engine
         self._always = always
+        self._remembered: OrderedDict[bytes, Asked] = OrderedDict()
 
-    def asked(self, call: Call) -> Asked:
+    def asked(self, call: Call) -> tuple[str | None, float, str | _New | None]:
         """What the request wants checked; the role is what is known besides."""
-        request = self._read(call.message)
+        message = call.message
+        remembered = self._remembered.get(message)
+        if remembered is not None:
+            return remembered
+        request = self._read(message)
         if isinstance(request, Exception):
             raise Refusal(request)
-        return self._asked(request, call.values)
+        asked = self._asked(request, call.values)
+        if len(message) <= _LONGEST and self._method.is_plain(request):
+            return asked[0], asked[1], _New(message, asked)
+        return asked
 
     def answer(
-        self, call: Call, known: str | None, outcome: Outcome | None, answers: list[tuple[int, bytes]]
+        self, call: Call, known: str | _New | None, outcome: Outcome | None, answers: list[tuple[int, bytes]]
     ) -> str:
         """Answer with a message, or with the status of what is raised."""
         try:
             if type(outcome) is Refusal:
                 raise outcome.error
+            if isinstance(known, _New):
+                if isinstance(outcome, Identity):
+                    self._remember(known)
+                known = known.asked[2]
             message = self._answered(outcome if known is None else with_role(outcome, known))
         except Exception as error:  # noqa: BLE001 - the catch-all
             return self._fail(call, error)
@@ -115,6 +134,11 @@ class MethodKind:
     def count(self, reason: str, seconds: float, count: int) -> None:
         """Tell the observer of all RPCs."""
         self._observer.calls_ended(self._path, reason, seconds, count)
+
+    def _remember(self, new: _New) -> None:
+        self._remembered[new.message] = new.asked
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
 
     def _fail(self, call: Call, error: Exception) -> str:
         status = failure(self._path, error)
@@ -276,7 +300,6 @@ class CheckBatches:
                 reason = _CANCELLED
             else:
                 reason = kind.answer(call, known, outcome, answers)
-            kind.room.leave()
             if kind is alike and reason == last:
                 count += 1
             else:
@@ -289,11 +312,19 @@ class CheckBatches:
             self._engine.answer(answers)
         seconds = time.perf_counter() - batch.started
         for kind, reason, count in ended:
+            kind.room.leave(count)
             kind.count(reason, seconds, count)
         self.under_way -= len(entries)
         if not self.under_way:
             gone.clear()
             self._on_idle()
+
+
+class _New(NamedTuple):
+    """A request that is to be remembered if its token is good."""
+
+    message: bytes
+    asked: Asked
 
 
 Entry: TypeAlias = tuple[Kind, Call, Any]

@@ -333,3 +333,49 @@ async def test_a_connection_that_ended_is_not_taken_over(proxy: TcpProxy) -> Non
     with pytest.raises(RedisConnectionError, match="ended"):
         Link(connection, TIMEOUT, Told())
     await connection.disconnect()
+
+
+PING: bytes = b"*1\r\n$4\r\nPING\r\n"
+
+
+async def test_a_question_is_sent_at_once_with_what_waits(
+    redis_server: RedisServer, open_link: OpenLink
+) -> None:
+    """It needs no turn of the loop; replies find their way to who asked either way."""
+    link = await open_link(redis_server.port)
+    link._transport = Mock(wraps=link._transport)
+    taken: list[Any] = []
+    before = link.send((("ECHO", "before"),))
+    link.ask([PING, PING], 2, taken.append)
+    link._transport.write.assert_called_once()
+    after = link.send((("ECHO", "after"),))
+    assert [await before, await after] == [[b"before"], [b"after"]]
+    assert taken == [[b"PONG", b"PONG"]]
+
+
+async def test_a_question_is_told_what_goes_wrong(redis_server: RedisServer, open_link: OpenLink) -> None:
+    """An error reply, a link that is lost, and one that was lost before."""
+    link = await open_link(redis_server.port)
+    taken: list[Any] = []
+    link.ask([PING, b"*1\r\n$8\r\nNONSENSE\r\n"], 2, taken.append)
+    await link.send((("PING",),))
+    assert taken[0].replies[0] == b"PONG"
+    assert isinstance(taken[0].replies[1], ResponseError)
+    link.ask([PING], 1, taken.append)
+    link.drop("for a test")
+    link.ask([PING], 1, taken.append)
+    assert [type(each) for each in taken[1:]] == [StoreUnavailable, StoreUnavailable]
+
+
+async def test_who_takes_replies_wrongly_harms_nobody(
+    redis_server: RedisServer, open_link: OpenLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a callback raises is logged, and the link goes on."""
+    link = await open_link(redis_server.port)
+
+    def take(_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    link.ask([PING], 1, take)
+    assert await link.send((("ECHO", "after"),)) == [b"after"]
+    assert "replies of redis not dealt with" in caplog.text

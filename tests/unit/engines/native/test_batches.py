@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_api.v1 import session_service_pb2 as pb
 
+from session_service.domain.errors import StoreUnavailable
+from session_service.domain.models import LiveState
+from session_service.engines.native import checks
 from session_service.engines.native.surface import HTTP
 from session_service.rpc.batched import CHECK, VERIFY_TOKEN
 from session_service.rpc.envoy_auth import external_auth_pb2
-from tests.support.native_checks import NAMES, Observer, Service
+from tests.support.native_checks import NAMES, NOW, Observer, Service
 from tests.support.native_engine import FakeCall
 from tests.support.waiting import eventually_async
 
@@ -133,6 +136,74 @@ def test_any_mix_gives_each_call_its_own_answer(mix: list[int], expected: list[A
             return [_answer(await call.end()) for call in calls]
 
     assert asyncio.run(ask()) == [expected[place] for place in mix]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_repetition_is_answered_as_the_first(case: Mapping[str, Any]) -> None:
+    """What is remembered of a request, its token and its answer changes nothing."""
+    alone, counted = await _alone(case)
+    async with Service(in_batches=True) as service:
+        answers = [_answer(await service.fake.send(**case).end()) for _ in range(3)]
+    assert answers == [alone] * 3
+    assert service.observer.reasons == counted.reasons * 3
+    assert service.observer.decisions == counted.decisions * 3
+
+
+_SAME_ROLES: Final = LiveState("good", "name of good", ("editor",), NOW * 1000, NOW * 1000 + 10**7)
+_CHANGES: Final[list[LiveState | Exception | None]] = [
+    None,
+    StoreUnavailable(),
+    ValueError("no number"),
+    _SAME_ROLES._replace(token_session_id=None),
+    _SAME_ROLES._replace(token_session_id="another"),
+    _SAME_ROLES._replace(roles=()),
+    _SAME_ROLES._replace(roles=("admin",)),
+    _SAME_ROLES._replace(username="another"),
+    _SAME_ROLES._replace(expires_ms=NOW * 1000 + 10**6),
+]
+
+
+@pytest.mark.parametrize("state", _CHANGES, ids=repr)
+@pytest.mark.parametrize(
+    "case",
+    [
+        _verify("good"),
+        _check(authorization="Bearer good"),
+        _check(authorization="Bearer good", role="editor"),
+        _authz("good"),
+        _authz("good", "role=editor"),
+        _rest('{"token":"good"}'),
+    ],
+    ids=["verify", "check", "check role", "authz", "authz role", "rest"],
+)
+async def test_what_the_store_says_now_decides(
+    case: Mapping[str, Any], state: LiveState | Exception | None
+) -> None:
+    """A remembered answer is not given once the store says something else, and is right again after that."""
+    async with Service(in_batches=False) as service:
+        service.store.states["good"] = state
+        changed = _answer(await service.fake.send(**case).end())
+    async with Service(in_batches=True) as service:
+        first = _answer(await service.fake.send(**case).end())
+        before = service.store.states["good"]
+        service.store.states["good"] = state
+        assert _answer(await service.fake.send(**case).end()) == changed
+        service.store.states["good"] = before
+        assert _answer(await service.fake.send(**case).end()) == first
+
+
+async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is its request, nor one that is long: so nobody fills the memory with what is not a token's."""
+    monkeypatch.setattr(checks, "_REMEMBERED", 2)
+    monkeypatch.setattr(checks, "_LONGEST", 500)
+    async with Service(in_batches=True) as service:
+        kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
+        for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
+            await service.fake.send(**_verify(name)).end()
+        assert not kind._remembered
+        for name in ("good", "other", "third"):
+            await service.fake.send(**_verify(name)).end()
+        assert [asked for asked, _, _ in kind._remembered.values()] == ["other", "third"]
 
 
 async def test_a_batch_is_one_trip() -> None:
