@@ -133,6 +133,16 @@ pub struct Engine {
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
+/// A response of plain HTTP that may be sent many times.
+#[pyclass(frozen, module = "session_service_engine")]
+pub struct Reply(Response<()>, Bytes);
+
+impl Reply {
+    fn order(&self, call: u64) -> Order {
+        Order::Respond(call, self.0.clone(), self.1.clone())
+    }
+}
+
 fn span(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))
 }
@@ -255,8 +265,11 @@ impl Engine {
             let each = each?;
             let pair = each.cast::<PyTuple>()?;
             let id: u64 = pair.get_item(0)?.extract()?;
-            let message = pair.get_item(1)?;
-            orders.push(Order::Answer(id, framed(message.cast::<PyBytes>()?.as_bytes())));
+            let what = pair.get_item(1)?;
+            orders.push(match what.cast::<PyBytes>() {
+                Ok(message) => Order::Answer(id, framed(message.as_bytes())),
+                Err(_) => what.cast::<Reply>()?.get().order(id),
+            });
         }
         self.shared.order(orders);
         Ok(())
@@ -278,9 +291,12 @@ impl Engine {
         Ok(())
     }
 
+    fn reply(&self, status: u16, headers: Pairs, body: &[u8]) -> PyResult<Reply> {
+        Ok(Reply(response(status, headers)?, Bytes::copy_from_slice(body)))
+    }
+
     fn respond(&self, call: u64, status: u16, headers: Pairs, body: &[u8]) -> PyResult<()> {
-        let head = response(status, headers)?;
-        self.shared.order([Order::Respond(call, head, Bytes::copy_from_slice(body))]);
+        self.shared.order([self.reply(status, headers, body)?.order(call)]);
         Ok(())
     }
 
@@ -432,5 +448,6 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<Call>()?;
+    module.add_class::<Reply>()?;
     module.add_class::<Engine>()
 }

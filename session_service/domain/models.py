@@ -124,7 +124,7 @@ class Identity(_IdentityFields):
 
     @cached_property
     def forms(self) -> dict[object, Any]:
-        """Answers that this identity was written into, each by a key of its writer; they last as long as it."""
+        """Answers that it was written into, each by a key of its writer; they last as long as it does."""
         return {}
 
 

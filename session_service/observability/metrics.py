@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from session_service.domain.events import Action, AuditEvent
 from session_service.domain.models import Stats, SweepReport
-from session_service.observability.tallies import Tallies, Tally
+from session_service.observability.tallies import Count, Tallies, Tally
 
 _OTHER = "other"
 _CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -77,7 +77,8 @@ class CallMetrics:
 class DecisionMetrics:
     """What gateways were answered; a ``rpc.decisions.DecisionObserver``."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies) -> None:
+        self._tallies = tallies
         self._decisions = Counter(
             "session_gateway_decisions",
             "Requests that gateways asked about, by protocol (envoy, http) and outcome: ALLOWED, PUBLIC, or "
@@ -85,14 +86,15 @@ class DecisionMetrics:
             ("protocol", "outcome"),
             registry=registry,
         )
-        self._bound: dict[tuple[str, str], Counter] = {}
+        self._bound: dict[tuple[str, str], Count] = {}
 
     def decided(self, protocol: str, outcome: str) -> None:
         """Note a decision; both come from the code and not from a caller."""
         bound = self._bound.get((protocol, outcome))
         if bound is None:
-            bound = self._bound[protocol, outcome] = self._decisions.labels(protocol, outcome)
-        bound.inc()
+            series = self._decisions.labels(protocol, outcome)
+            bound = self._bound[protocol, outcome] = self._tallies.count(series)
+        bound.add()
 
 
 class StoreMetrics:
@@ -291,7 +293,7 @@ class Metrics:
         self._certificate: Gauge | None = None
         self.tallies = Tallies(registry)
         self.calls = CallMetrics(registry, self.tallies, methods)
-        self.decisions = DecisionMetrics(registry)
+        self.decisions = DecisionMetrics(registry, self.tallies)
         self.store = StoreMetrics(registry, self.tallies)
         self.hashing = HashingMetrics(registry)
         self.sweeps = SweepMetrics(registry)

@@ -123,8 +123,18 @@ class CheckMethod:
         return False
 
     def answered(self, outcome: Outcome | None) -> bytes:
-        """Whether it may pass."""
-        return self._servicer.decided(outcome).SerializeToString()
+        """Whether it may pass; the same bytes for the same identity."""
+        if not isinstance(outcome, Identity):
+            return self._servicer.decided(outcome).SerializeToString()
+        found: bytes | None = outcome.forms.get(self)
+        if found is not None:
+            self._servicer.repeated(outcome)
+            return found
+        response = self._servicer.decided(outcome)
+        message = response.SerializeToString()
+        if response.HasField("ok_response"):
+            outcome.forms[self] = message
+        return message
 
 
 def batched_methods(limits: Limits, authorization: ExtAuthzServicer | None) -> dict[str, BatchedMethod]:

@@ -69,6 +69,10 @@ class ExtAuthzServicer(pb_grpc.AuthorizationServicer):
             http.path, headers.get("authorization"), headers.get("cookie"), _role(attributes)
         )
 
+    def repeated(self, identity: Identity) -> None:
+        """Note that a request was let through by what ``decided`` answered for the identity before."""
+        self._decisions.passed(identity)
+
     def decided(self, outcome: Outcome | None) -> pb.CheckResponse:
         """The answer to what the check came to; ``None``: the request is public."""
         try:

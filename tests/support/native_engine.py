@@ -72,6 +72,15 @@ class FakeCall:
         return self
 
 
+@dataclass
+class FakeReply:
+    """A response of plain HTTP."""
+
+    status: int
+    headers: Pairs
+    body: bytes
+
+
 class FakeEngine:
     """Carries nothing: ``send`` puts a call where ``take`` finds it.
 
@@ -167,10 +176,17 @@ class FakeEngine:
         self.takes.append(len(calls))
         return calls, events
 
-    def answer(self, answers: Sequence[tuple[int, bytes]]) -> None:
-        """End unary calls."""
-        for number, message in answers:
-            self.finish(number, 0, "", (), (), message)
+    def answer(self, answers: Sequence[tuple[int, bytes | FakeReply]]) -> None:
+        """End unary calls, and such of plain HTTP."""
+        for number, what in answers:
+            if isinstance(what, bytes):
+                self.finish(number, 0, "", (), (), what)
+            else:
+                self.respond(number, what.status, what.headers, what.body)
+
+    def reply(self, status: int, headers: Pairs, body: bytes) -> FakeReply:
+        """A response to be sent to many."""
+        return FakeReply(status, headers, body)
 
     def finish(  # noqa: PLR0917 - as the real one
         self,

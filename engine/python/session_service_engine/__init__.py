@@ -10,7 +10,8 @@ from session_service_engine._engine import (
     WRITABLE,
     Call,
     Engine,
+    Reply,
     __version__,
 )
 
-__all__ = ["END", "GONE", "HTTP", "MESSAGES", "STREAM", "UNARY", "WRITABLE", "Call", "Engine", "__version__"]
+__all__ = ["END", "GONE", "HTTP", "MESSAGES", "STREAM", "UNARY", "WRITABLE", "Call", "Engine", "Reply", "__version__"]

@@ -74,6 +74,10 @@ class Call:
         """The client's certificate in DER, verified; ``None`` without one."""
 
 @final
+class Reply:
+    """A whole response of plain HTTP, made once and sent many times."""
+
+@final
 class Engine:
     """Carries HTTP/1.1, HTTP/2, gRPC and gRPC-Web between sockets and one thread of Python.
 
@@ -147,8 +151,11 @@ class Engine:
     def take(self) -> tuple[list[Call], list[Event]]:
         """Everything that waits; to be called once ``fileno`` is readable."""
 
-    def answer(self, answers: Sequence[tuple[int, bytes]]) -> None:
-        """End ``UNARY`` calls with OK: id, message. Here and elsewhere an id that is gone is passed over."""
+    def answer(self, answers: Sequence[tuple[int, bytes | Reply]]) -> None:
+        """End ``UNARY`` calls with OK and a message, calls of ``HTTP`` with a reply, each by its id.
+
+        Here and elsewhere an id that is gone is passed over.
+        """
 
     def finish(
         self,
@@ -168,6 +175,13 @@ class Engine:
             trailers: metadata to end with, base64 done.
             initial: header fields, where the response has not begun.
             message: the response of a ``UNARY`` call.
+        """
+
+    def reply(self, status: int, headers: Pairs, body: bytes) -> Reply:
+        """A response for ``answer``; as ``respond``, without a call.
+
+        Raises:
+            ValueError: a header field is none.
         """
 
     def respond(self, call: int, status: int, headers: Pairs, body: bytes) -> None:

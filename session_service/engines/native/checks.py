@@ -6,14 +6,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from session_service.domain.authorization import allowed
 from session_service.domain.checks import Asked, Outcome, Settle
 from session_service.domain.errors import Overloaded, SessionServiceError
 from session_service.domain.models import Identity
-from session_service.engines.native.pages import request_of, respond
-from session_service.engines.native.surface import Call, Engine, Pairs
+from session_service.engines.native.pages import prepared, respond
+from session_service.engines.native.surface import Call, Engine, Pairs, Reply
 from session_service.rpc.batched import VERIFY_TOKEN, BatchedMethod, verify_asked
 from session_service.rpc.boundary import OK, BatchObserver, Room, failure
 from session_service.rpc.http import refusals
@@ -24,9 +25,14 @@ from session_service.rpc.http.verify import RestVerify
 from session_service.rpc.metadata import fields_of
 
 _CANCELLED: Final = "CANCELLED"
+_ORIGIN: Final = "origin"
 # Requests that are remembered, at most so long: about 1 KB each, 2.5 at most.
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 1_024
+
+
+Answers: TypeAlias = list[tuple[int, bytes | Reply]]
+"""What calls are answered together: each by its id, with a message or a page."""
 
 
 class Kind(Protocol):
@@ -46,7 +52,7 @@ class Kind(Protocol):
         call: Call,
         known: Any,  # noqa: ANN401 - what `asked` gave
         outcome: Outcome | None,
-        answers: list[tuple[int, bytes]],
+        answers: Answers,
     ) -> str:
         """Answer a call, by adding to the answers or by itself; returns the reason for the metrics."""
 
@@ -95,7 +101,7 @@ class MethodKind:
         self._observer = observer
         self._engine = engine
         self._always = always
-        self._remembered: OrderedDict[bytes, Asked] = OrderedDict()
+        self._remembered = _Requests()
 
     def asked(self, call: Call) -> tuple[str | None, float, str | _New | None]:
         """What the request wants checked; the role is what is known besides."""
@@ -107,20 +113,18 @@ class MethodKind:
         if isinstance(request, Exception):
             raise Refusal(request)
         asked = self._asked(request, call.values)
-        if len(message) <= _LONGEST and self._method.is_plain(request):
+        if self._method.is_plain(request):
             return asked[0], asked[1], _New(message, asked)
         return asked
 
-    def answer(
-        self, call: Call, known: str | _New | None, outcome: Outcome | None, answers: list[tuple[int, bytes]]
-    ) -> str:
+    def answer(self, call: Call, known: str | _New | None, outcome: Outcome | None, answers: Answers) -> str:
         """Answer with a message, or with the status of what is raised."""
         try:
             if type(outcome) is Refusal:
                 raise outcome.error
             if isinstance(known, _New):
                 if isinstance(outcome, Identity):
-                    self._remember(known)
+                    self._remembered.keep(known)
                 known = known.asked[2]
             message = self._answered(outcome if known is None else with_role(outcome, known))
         except Exception as error:  # noqa: BLE001 - the catch-all
@@ -134,11 +138,6 @@ class MethodKind:
     def count(self, reason: str, seconds: float, count: int) -> None:
         """Tell the observer of all RPCs."""
         self._observer.calls_ended(self._path, reason, seconds, count)
-
-    def _remember(self, new: _New) -> None:
-        self._remembered[new.message] = new.asked
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
 
     def _fail(self, call: Call, error: Exception) -> str:
         status = failure(self._path, error)
@@ -168,19 +167,32 @@ class ForwardAuthKind:
         """What the request wants checked; the role is what is known besides."""
         return self._page.asked(partial(_texts, call), call.query)
 
-    def answer(
-        self, call: Call, known: str | None, outcome: Outcome | None, _answers: list[tuple[int, bytes]]
-    ) -> str:
-        """Answer with a page."""
+    def answer(self, call: Call, known: str | None, outcome: Outcome | None, answers: Answers) -> str:
+        """Answer with a page, the same for the same identity."""
         if type(outcome) is Refusal:
             response = refusals.BUSY
         else:
-            response = self._page.decided(outcome if known is None else with_role(outcome, known))
+            found = outcome if known is None else with_role(outcome, known)
+            if isinstance(found, Identity):
+                answers.append((call.id, self._allowed(found)))
+                return OK
+            response = self._page.decided(found)
         respond(self._engine, call.id, self._app.finished_page(response))
         return OK
 
     def count(self, reason: str, seconds: float, count: int) -> None:
         """Leave it to the page."""
+
+    def _allowed(self, identity: Identity) -> Reply:
+        reply: Reply | None = identity.forms.get(self)
+        if reply is not None:
+            self._page.repeated(identity)
+            return reply
+        response = self._page.decided(identity)
+        reply = prepared(self._engine, self._app.finished_page(response))
+        if response.status == HTTPStatus.OK:
+            identity.forms[self] = reply
+        return reply
 
 
 class RestKind:
@@ -198,25 +210,34 @@ class RestKind:
         self._verify = verify
         self._observer = observer
         self._engine = engine
+        self._remembered = _Requests()
 
-    def asked(self, call: Call) -> tuple[str | None, float, HttpRequest]:
-        """What the request wants checked; the request itself is what is known besides."""
-        request = request_of(call)
-        token, bound, _ = verify_asked(self._verify.request(request), call.values)
-        return token, bound, request
+    def asked(self, call: Call) -> tuple[str | None, float, _New | None]:
+        """What the request wants checked."""
+        remembered = None if call.query else self._remembered.get(call.message)
+        if remembered is not None:
+            token, bound, _ = remembered
+            return token, bound, None
+        request = self._verify.request(_request(call))
+        asked = verify_asked(request, call.values)
+        return asked[0], asked[1], _New(call.message, asked) if request.token else None
 
-    def answer(
-        self,
-        call: Call,
-        known: HttpRequest | None,
-        outcome: Outcome | None,
-        _answers: list[tuple[int, bytes]],
-    ) -> str:
-        """Answer with JSON."""
+    def answer(self, call: Call, known: _New | None, outcome: Outcome | None, answers: Answers) -> str:
+        """Answer with JSON, the same for the same identity unless a page of a browser asks."""
         found: Outcome = outcome.error if type(outcome) is Refusal else cast(Outcome, outcome)
-        reason = failure(VERIFY_TOKEN, found).reason if isinstance(found, Exception) else OK
-        respond(self._engine, call.id, self._verify.answer(known or request_of(call), found))
-        return reason
+        if isinstance(found, Exception):
+            respond(self._engine, call.id, self._verify.answer(_request(call), found))
+            return failure(VERIFY_TOKEN, found).reason
+        if known is not None:
+            self._remembered.keep(known)
+        reply: Reply | None = None if call.values(_ORIGIN) else found.forms.get(self)
+        if reply is None:
+            request = _request(call)
+            reply = prepared(self._engine, self._verify.answer(request, found))
+            if not request.headers:
+                found.forms[self] = reply
+        answers.append((call.id, reply))
+        return OK
 
     def count(self, reason: str, seconds: float, count: int) -> None:
         """Tell the observer of all RPCs."""
@@ -288,7 +309,7 @@ class CheckBatches:
 
     def _settle(self, batch: _Batch, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
         """Answer calls and count them."""
-        answers: list[tuple[int, bytes]] = []
+        answers: Answers = []
         # What ended alike one after the other is counted together.
         ended: list[tuple[Kind, str, int]] = []
         alike: Kind | None = None
@@ -327,6 +348,21 @@ class _New(NamedTuple):
     asked: Asked
 
 
+class _Requests:
+    """What requests ask, by their bytes; the oldest goes first."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
+        self.get = self._asked.get
+
+    def keep(self, new: _New) -> None:
+        """Remember one whose token is good, unless it is long."""
+        if len(new.message) <= _LONGEST:
+            self._asked[new.message] = new.asked
+            if len(self._asked) > _REMEMBERED:
+                self._asked.popitem(last=False)
+
+
 Entry: TypeAlias = tuple[Kind, Call, Any]
 """How a call is answered, the call, and what else is known of it."""
 
@@ -347,6 +383,12 @@ def with_role(outcome: Outcome | None, role: str) -> Outcome | None:
         return allowed(outcome, role) if isinstance(outcome, Identity) else outcome
     except SessionServiceError as error:
         return error
+
+
+def _request(call: Call) -> HttpRequest:
+    """What REST's VerifyToken looks at in a request."""
+    headers = [(_ORIGIN, value.decode("latin-1")) for value in call.values(_ORIGIN)]
+    return HttpRequest(call.verb, call.path, call.query, headers, call.message)
 
 
 def _texts(call: Call, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from session_service.engines.native.surface import Call, Engine, Fault, Pairs
+from session_service.engines.native.surface import Call, Engine, Fault, Pairs, Reply
 from session_service.rpc.http import refusals
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.status import http_failure
@@ -104,6 +104,11 @@ def respond(engine: Engine, call: int, reply: HttpReply) -> None:
     """Answer a request whole."""
     body = reply.body if isinstance(reply, HttpResponse) else b""
     engine.respond(call, reply.status, encoded(reply.headers), body)
+
+
+def prepared(engine: Engine, reply: HttpResponse) -> Reply:
+    """A response that can be sent to many."""
+    return engine.reply(reply.status, encoded(reply.headers), reply.body)
 
 
 def encoded(headers: Headers) -> Pairs:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -28,6 +28,8 @@ from session_service.rpc.http.values import HttpHandler, HttpReply, HttpRequest,
 from session_service.rpc.limits import REQUEST_SECONDS, Limits
 from session_service.rpc.metadata import seconds_of
 from session_service.rpc.refusals import MalformedError
+
+AnyReply = TypeVar("AnyReply", bound=HttpReply)
 
 REST_SERVICES: Final = ("session.v1.SessionService", "session.v1.AdminService")
 
@@ -91,14 +93,14 @@ class HttpApp:
             reply = refusals.FAILED
         return self.finished(request, reply)
 
-    def finished(self, request: HttpRequest, reply: HttpReply) -> HttpReply:
+    def finished(self, request: HttpRequest, reply: AnyReply) -> AnyReply:
         """An answer with the header fields that belong to every one."""
         if request.path in self._pages:
             return self.finished_page(reply)
         cross_origin = self._cors.response_headers(origin_of(request.headers))
         return replace(reply, headers=(*reply.headers, _NO_STORE, *cross_origin))
 
-    def finished_page(self, reply: HttpReply) -> HttpReply:
+    def finished_page(self, reply: AnyReply) -> AnyReply:
         """A page's answer with the header fields that belong to it; no page of a browser may read it."""
         return replace(reply, headers=(*reply.headers, _NO_STORE))
 

@@ -61,6 +61,10 @@ class ForwardAuth:
         authorization, cookies = _joined(values("authorization"), ","), _joined(values("cookie"), "; ")
         return self._authorization.asked(_target(values), authorization, cookies, _role(query))
 
+    def repeated(self, identity: Identity) -> None:
+        """Note that a request was let through by what ``decided`` answered for the identity before."""
+        self._decisions.passed(identity)
+
     def decided(self, outcome: Outcome | None) -> HttpResponse:
         """The answer to what the check came to; ``None``: the request is public."""
         try:

@@ -6,7 +6,6 @@ What stands between them is the check, which the engine counts and limits as it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 from session_api.v1 import session_service_pb2 as pb
@@ -16,11 +15,9 @@ from session_service.rpc.conversions import verified_message
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.failures import failed
 from session_service.rpc.http.rest import RestMethod
-from session_service.rpc.http.values import HttpReply, HttpRequest, HttpResponse
+from session_service.rpc.http.values import HttpRequest, HttpResponse
 
 METHOD: Final = "/session.v1.SessionService/VerifyToken"
-# Answers, of about half a KB each.
-_REMEMBERED: Final = 4_096
 
 
 class RestVerify:
@@ -34,8 +31,6 @@ class RestVerify:
     def __init__(self, app: HttpApp, method: RestMethod) -> None:
         self._finished = app.finished
         self._method = method
-        # The same from one note of the session's activity to the next; what Redis said is in the key.
-        self._accepted = lru_cache(maxsize=_REMEMBERED)(self._response)
 
     def request(self, request: HttpRequest) -> pb.VerifyTokenRequest:
         """What is asked; the token may be in the header ``authorization`` instead.
@@ -46,14 +41,11 @@ class RestVerify:
         found: pb.VerifyTokenRequest = self._method.request(request)
         return found
 
-    def answer(self, request: HttpRequest, outcome: Identity | Exception) -> HttpReply:
+    def answer(self, request: HttpRequest, outcome: Identity | Exception) -> HttpResponse:
         """The answer to what the check came to, or to what kept it from being made."""
         if isinstance(outcome, Exception):
             return self._finished(request, failed(outcome))
-        return self._finished(request, self._accepted(outcome))
-
-    def _response(self, identity: Identity) -> HttpResponse:
-        return self._method.response(verified_message(identity))
+        return self._finished(request, self._method.response(verified_message(outcome)))
 
 
 def rest_verify(app: HttpApp) -> Mapping[str, RestVerify]:

@@ -200,10 +200,10 @@ async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch
         kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
         for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
             await service.fake.send(**_verify(name)).end()
-        assert not kind._remembered
+        assert not kind._remembered._asked
         for name in ("good", "other", "third"):
             await service.fake.send(**_verify(name)).end()
-        assert [asked for asked, _, _ in kind._remembered.values()] == ["other", "third"]
+        assert [asked for asked, _, _ in kind._remembered._asked.values()] == ["other", "third"]
 
 
 async def test_a_batch_is_one_trip() -> None:
