@@ -14,4 +14,16 @@ from session_service_engine._engine import (
     __version__,
 )
 
-__all__ = ["END", "GONE", "HTTP", "MESSAGES", "STREAM", "UNARY", "WRITABLE", "Call", "Engine", "Reply", "__version__"]
+__all__ = [
+    "END",
+    "GONE",
+    "HTTP",
+    "MESSAGES",
+    "STREAM",
+    "UNARY",
+    "WRITABLE",
+    "Call",
+    "Engine",
+    "Reply",
+    "__version__",
+]
