@@ -24,5 +24,6 @@ __all__ = [
     "WRITABLE",
     "Call",
     "Engine",
+    "Reply",
     "__version__",
 ]
