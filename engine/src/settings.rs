@@ -115,7 +115,9 @@ impl Settings {
             Form::Http { .. } => self.http(form, path, now),
             _ => self.grpc(form, path, &head.headers, now),
         };
-        if metadata::metadata_size(&head.headers) > self.metadata_bytes {
+        // Python goes through the target as it does through the fields.
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if metadata::metadata_size(&head.headers) + target > self.metadata_bytes {
             let text = format!("the metadata has more than {} bytes", self.metadata_bytes);
             route.fault = Some(Fault { kind: FaultKind::MetadataTooLarge, text });
         }
