@@ -9,6 +9,7 @@ use http::Response;
 use http::request::Parts;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
@@ -149,6 +150,8 @@ pub struct Net {
     handover: Arc<Handover<Item>>,
     gather: Notify,
     pub opened: Notify,
+    /// Bytes of answers that wait for the windows of HTTP/2.
+    pub unsent: Rc<Cell<usize>>,
 }
 
 impl Net {
@@ -164,6 +167,7 @@ impl Net {
             handover,
             gather: Notify::new(),
             opened: Notify::new(),
+            unsent: Rc::default(),
         }
     }
 

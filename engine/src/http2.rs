@@ -13,6 +13,7 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -28,6 +29,8 @@ use tokio::time::{Sleep, sleep_until, timeout};
 pub struct Respond {
     pub stream: SendResponse<Bytes>,
     pub activity: Rc<Activity>,
+    /// Bytes of answers that wait for windows, of all connections.
+    pub unsent: Rc<Cell<usize>>,
     /// How long the client may take nothing of it.
     pub allowed: Duration,
 }
@@ -88,7 +91,8 @@ where
         books.accepted += calls.len() as u64;
         let now = Instant::now();
         for (request, stream) in calls.drain(..) {
-            let respond = Respond { stream, activity: activity.clone(), allowed: settings.ping_timeout };
+            let (activity, unsent) = (activity.clone(), net.unsent.clone());
+            let respond = Respond { stream, activity, unsent, allowed: settings.ping_timeout };
             begin(&net, request, respond, &peer, now);
         }
         if !open {

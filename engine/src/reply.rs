@@ -98,17 +98,19 @@ impl Respond {
     }
 
     async fn send_slowly(self, mut stream: SendStream<Bytes>, mut body: Bytes, trailers: Option<HeaderMap>) {
-        let (unsent, size) = (&self.activity.unsent, body.len());
-        if unsent.get() + size > settings::UNSENT {
+        let (own, all, size) = (&self.activity.unsent, &self.unsent, body.len());
+        if own.get() + size > settings::UNSENT || all.get() + size > settings::UNSENT_OF_ALL {
             return stream.send_reset(Reason::ENHANCE_YOUR_CALM);
         }
-        unsent.set(unsent.get() + size);
+        own.set(own.get() + size);
+        all.set(all.get() + size);
         if stream::write_h2(&mut stream, &mut body, Some(self.allowed)).await {
             end_stream(stream, body, trailers);
         } else {
             stream.send_reset(Reason::CANCEL);
         }
-        unsent.set(unsent.get() - size);
+        own.set(own.get() - size);
+        all.set(all.get() - size);
     }
 }
 

@@ -17,6 +17,8 @@ pub const LONGEST_TICK: Duration = Duration::from_secs(15);
 pub const SMALL_ANSWER: usize = 4 << 10;
 /// Bytes of larger answers that may wait for the windows of one connection; what is beyond is reset.
 pub const UNSENT: usize = 16 << 20;
+/// The same for all connections together: a client may have as many of them as the process takes.
+pub const UNSENT_OF_ALL: usize = 64 << 20;
 /// How long `shut_down` waits for answers that have been given to reach the sockets, and a connection of HTTP/1
 /// that has ended for its client to end it too: one that is closed with bytes unread is reset, and its last answer
 /// may be lost with it.
@@ -113,7 +115,9 @@ impl Settings {
             Form::Http { .. } => self.http(form, path, now),
             _ => self.grpc(form, path, &head.headers, now),
         };
-        if metadata::metadata_size(&head.headers) > self.metadata_bytes {
+        // Python goes through the target as it does through the fields.
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if metadata::metadata_size(&head.headers) + target > self.metadata_bytes {
             let text = format!("the metadata has more than {} bytes", self.metadata_bytes);
             route.fault = Some(Fault { kind: FaultKind::MetadataTooLarge, text });
         }

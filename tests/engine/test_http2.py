@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.engine.carrier import CHAT, ECHO, Carrier
+from tests.engine.carrier import CHAT, ECHO, METADATA_BYTES, Carrier
 from tests.engine.wire import (
     CONTINUATION,
     DATA,
@@ -201,6 +201,17 @@ async def test_header_fields_beyond_all_bounds_are_431(carry: Carry) -> None:
         assert answered[0][":status"] == "431"
         assert await client.answer(await client.request(fields()))
     assert len(carrier.calls) == 1
+
+
+@pytest.mark.parametrize("target", [b"/x?" + b"q" * METADATA_BYTES, b"/" + b"x" * METADATA_BYTES])
+async def test_a_request_s_target_counts_as_its_header_fields_do(carry: Carry, target: bytes) -> None:
+    """What Python is to look at is within the limit, wherever it stands."""
+    carrier = carry()
+    async with frames(carrier) as client:
+        for sent in (target[:-1_000], target):
+            assert await client.answer(await client.request(fields(sent)))
+    faults = [call.fault for call in carrier.calls]
+    assert faults == [None, ("metadata_too_large", f"the metadata has more than {METADATA_BYTES} bytes")]
 
 
 async def test_trailers_padding_and_priority_are_passed_over(carry: Carry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tests.engine.wire import (
     DATA,
     RST_STREAM,
     WINDOW_UPDATE,
+    Frames,
     fields,
     frames,
     message,
@@ -32,6 +34,10 @@ def _resident() -> int:
     """Bytes of memory that this process has."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
+
+
+def _resets(client: Frames) -> int:
+    return sum(frame.kind == RST_STREAM for frame in client.seen)
 
 
 async def test_a_stream_waits_for_its_client(carry: Carry) -> None:
@@ -136,6 +142,33 @@ async def test_what_waits_for_one_connection_is_bounded(carry: Carry) -> None:
             resets += 1
         assert _resident() - before < 100 << 20
         assert await client.pinged()
+
+
+async def test_what_waits_for_all_connections_is_bounded(carry: Carry) -> None:
+    """What waits for all connections is bounded: many of them, each within its own bound, are so too."""
+    carrier = carry()
+    before = _resident()
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(frames(carrier, NO_WINDOW)) for _ in range(20)]
+        for client in clients:
+            for _ in range(10):
+                await client.request(fields(b"/big?1000000"))
+        await eventually_async(lambda: len(carrier.calls) == 200)
+        # Within the bound of all there is room for those of six clients, and for seven answers more.
+        resets = 0
+        for client in clients[7:]:
+            while _resets(client) < 10:
+                assert await client.until(RST_STREAM)
+            resets += _resets(client)
+        assert resets == 130
+        assert _resident() - before < 120 << 20
+    # What has left makes room again.
+    await eventually_async(lambda: carrier.count("connections") == 0)
+    async with frames(carrier, NO_WINDOW) as client:
+        await client.request(fields(b"/big?1000000"))
+        await eventually_async(lambda: len(carrier.calls) == 201)
+        assert await client.pinged()
+        assert not _resets(client)
 
 
 async def test_a_client_that_reads_nothing_is_bounded_and_ended(carry: Carry) -> None:

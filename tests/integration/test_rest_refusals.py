@@ -299,6 +299,13 @@ def test_header_fields_that_are_too_large(client: RestClient) -> None:
     assert "16384 bytes" in response.json()["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/sessions", "/v1/token:verify", "/openapi.json", "/authz"])
+def test_a_target_that_is_too_large(client: RestClient, path: str) -> None:
+    """It counts as header fields do, at paths that an engine serves by itself or in batches too."""
+    response = client.call("POST", f"{path}?role={'a' * 17_000}")
+    assert failure(response) == (431, 8, "")
+
+
 def test_far_too_much(rest: RestClient) -> None:
     """The same where reading stops long before the end; in HTTP/2 header fields like these end the stream."""
     response = rest.call("GET", "/v1/sessions", headers={"x-long": "a" * 100_000})

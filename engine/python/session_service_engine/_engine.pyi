@@ -90,7 +90,7 @@ class Engine:
             that begin so.
         body_bytes: bytes that a body of plain HTTP may have.
         larger_bodies: the same for some paths.
-        metadata_bytes: bytes that the header fields of a request may have.
+        metadata_bytes: bytes that the header fields of a request and its target may have.
         open_calls: requests that may be open at once; more are refused by HTTP or gRPC status alone.
         connections: connections that may be open at once; more are closed at once.
         streams: requests that may be open at once on one connection.
