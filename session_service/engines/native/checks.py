@@ -30,7 +30,6 @@ _ORIGIN: Final = "origin"
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 1_024
 
-
 Answers: TypeAlias = list[tuple[int, bytes | Reply]]
 """What calls are answered together: each by its id, with a message or a page."""
 
@@ -304,8 +303,9 @@ class CheckBatches:
 
     def _settle_places(self, batch: _Batch, places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         entries = batch.entries
-        whole = len(places) == len(entries)
-        self._settle(batch, entries if whole else [entries[place] for place in places], outcomes)
+        if len(places) != len(entries):
+            entries = [entries[place] for place in places]
+        self._settle(batch, entries, outcomes)
 
     def _settle(self, batch: _Batch, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
         """Answer calls and count them."""
@@ -320,7 +320,10 @@ class CheckBatches:
                 gone.discard(call.id)
                 reason = _CANCELLED
             else:
-                reason = kind.answer(call, known, outcome, answers)
+                try:
+                    reason = kind.answer(call, known, outcome, answers)
+                except Exception as error:  # noqa: BLE001 - it cannot be written: that is this call's alone
+                    reason = kind.answer(call, known, error, answers)
             if kind is alike and reason == last:
                 count += 1
             else:

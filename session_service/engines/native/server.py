@@ -186,11 +186,12 @@ class NativeServer:
                 self._begin(call)
             else:
                 checks.append((kind, call))
-        for event in events:
-            self._pass_on(event)
         if checks and self._checks is not None:
             self._batch_left = time.monotonic()
             self._checks.begin(checks)
+        # After the calls: one that waited may be gone already.
+        for event in events:
+            self._pass_on(event)
 
     def _release(self) -> None:
         """Take what was left waiting: no batch is out any more, or Redis is slow."""

@@ -287,6 +287,31 @@ async def test_a_call_that_is_gone_leaves_its_neighbours_alone() -> None:
         assert sorted(reason for _, reason in service.observer.reasons) == ["CANCELLED", "OK", "OK"]
 
 
+@pytest.mark.parametrize(
+    "case", [_verify("good"), _check(authorization="Bearer good"), _authz("good"), _rest('{"token":"good"}')]
+)
+async def test_an_answer_that_cannot_be_written_leaves_its_neighbours_alone(case: Mapping[str, Any]) -> None:
+    """A session's end beyond the year 9999 has no form in JSON: that is this call's failure alone."""
+    async with Service(in_batches=True, rooms=3) as service:
+        service.store.states["other"] = _SAME_ROLES._replace(token_session_id="other", expires_ms=10**17)
+        odd, good = service.fake.send(**_rest('{"token":"other"}')), service.fake.send(**case)
+        assert (await odd.end()).http_status == 500
+        assert _answer(await good.end()) == (await _alone(case))[0]
+        assert "INTERNAL" in [reason for _, reason in service.observer.reasons]
+        # A batch that is not done would keep the server from stopping.
+        assert service.server._checks is not None
+        assert service.server._checks.under_way == 0
+
+
+async def test_a_call_that_is_gone_when_it_is_taken_counts_as_cancelled() -> None:
+    """Its client left while it waited."""
+    async with Service(in_batches=True) as service:
+        left, good = service.fake.send(**_verify("good")), service.fake.send(**_verify("good"))
+        service.fake.go(left)
+        assert (await good.end()).status == (0, "")
+        assert sorted(reason for _, reason in service.observer.reasons) == ["CANCELLED", "OK"]
+
+
 async def test_what_is_remembered_asks_nobody() -> None:
     """A bound that the memory meets is met by it, in the batch of others."""
     async with Service(in_batches=True) as service:
