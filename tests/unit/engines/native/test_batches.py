@@ -197,12 +197,12 @@ async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(checks, "_REMEMBERED", 2)
     monkeypatch.setattr(checks, "_LONGEST", 500)
     async with Service(in_batches=True) as service:
-        kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
+        kind: Any = service.server._paths["/v1/token:verify"][0]
         for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
-            await service.fake.send(**_verify(name)).end()
+            await service.fake.send(**_rest(f'{{"token": "{name}"}}')).end()
         assert not kind._remembered._asked
         for name in ("good", "other", "third"):
-            await service.fake.send(**_verify(name)).end()
+            await service.fake.send(**_rest(f'{{"token": "{name}"}}')).end()
         assert [asked for asked, _, _ in kind._remembered._asked.values()] == ["other", "third"]
 
 
