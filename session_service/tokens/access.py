@@ -45,7 +45,8 @@ class JwtAccessTokens:
         leeway: seconds by which another server's clock may run ahead (``iat``, ``nbf``); an expired
             token gets none.
         cache_size: how many verified tokens are remembered, least recently used out first; about
-            1 KB each. A refused token is never remembered, so only holders of tokens fill it.
+            1 KB each, and what checks keep with their claims. A refused token is never remembered, so
+            only holders of tokens fill it.
     """
 
     def __init__(

@@ -29,6 +29,8 @@ _ORIGIN: Final = "origin"
 # Requests by REST that are remembered, at most so long: about 1 KB each, 2.5 at most.
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 1_024
+# More than are under way by default; of some, word comes only when they have been answered.
+_MOST_GONE: Final = 16_384
 
 Answers: TypeAlias = list[tuple[int, bytes | Reply]]
 """What calls are answered together: each by its id, with a message or a page."""
@@ -286,6 +288,8 @@ class CheckBatches:
     def leave(self, number: int) -> None:
         """Note that nobody waits for a call's answer; how its check ends is of no interest any more."""
         if self.under_way:
+            if len(self._gone) >= _MOST_GONE:
+                self._gone.clear()  # of those that are under way the answers go nowhere, and count as given
             self._gone.add(number)
 
     def _settle_places(self, batch: _Batch, places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
