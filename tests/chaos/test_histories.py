@@ -46,5 +46,6 @@ async def test_every_history_keeps_the_promise(
     for way in WAYS:
         assert summary.calls[way, Outcome.DONE], summary.text()
         assert summary.calls[way, Outcome.REFUSED], summary.text()
-    assert summary.hits["sdk 50 ms"], summary.text()
-    assert summary.hits["sdk 1000 ms"], summary.text()
+    # A token of one second is hardly remembered for 50 ms at a time on a busy machine.
+    for way in ("sdk 50 ms", "sdk 1000 ms") if token_expire > 1 else ("sdk 1000 ms",):
+        assert summary.hits[way], summary.text()
