@@ -85,8 +85,11 @@ class CertificateWatch:
         except CertificateError as error:
             self._note(str(error))
             return None
+        if found != self.current:
+            # What has been logged stays so until these are in use: whoever serves may refuse them.
+            return found
         self._failed = self._logged = None
-        return None if found == self.current else found
+        return None
 
     def replace(self, found: Certificates) -> bool:
         """Use these from now on; whether all subscribers could."""
@@ -97,6 +100,7 @@ class CertificateWatch:
             self._note(str(error))
             return False
         self.current = found
+        self._failed = self._logged = None
         log.info("certificates renewed", extra={"expires": int(found.expires)})
         return True
 

@@ -11,10 +11,7 @@ import grpc
 from session_service.certificate_files import CertificateWatch
 from session_service.config import Config
 from session_service.config.sections import Engine
-from session_service.engines import grpc_aio
-from session_service.engines.http_server import HttpServer
 from session_service.engines.native.opening import open_server as open_native
-from session_service.engines.side_by_side import SideBySide
 from session_service.listen_address import listening
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.cors import Cors
@@ -84,12 +81,18 @@ def open_configured(
             require_client_certificate=required,
         )
         return Opened(native, address, address)
+    # What a process on the native engine never needs: the client, for its server, and uvicorn. 8 MB.
+    from session_service.engines import grpc_aio  # noqa: PLC0415
+
     server = grpc_aio.make_server(limits(config), share_port=share_port)
     port = grpc_aio.listen(server, section.listen, certificates, require_client_certificate=required)
     unix = section.listen.startswith("unix:")
     address = section.listen if unix else f"{section.listen.rpartition(':')[0]}:{port}"
     if section.http_listen is None:
         return Opened(server, address, None)
+    from session_service.engines.http_server import HttpServer  # noqa: PLC0415
+    from session_service.engines.side_by_side import SideBySide  # noqa: PLC0415
+
     sockets, http_address = listening(section.http_listen, share_port=share_port)
     web = HttpServer(http, limits(config), sockets, certificates, require_client_certificate=required)
     return Opened(SideBySide(server, web), address, http_address)

@@ -23,10 +23,8 @@ class Authorization:
         self._credentials = credentials
         self._public_paths = public_paths
 
-    async def decide(
-        self, target: str, authorization: str | None, cookies: str | None, role: str | None
-    ) -> Identity | None:
-        """Let a request through or raise.
+    def asked(self, target: str, authorization: str | None, cookies: str | None, role: str | None) -> Asked:
+        """What is to be checked before a request may pass: nothing where it is public, whatever token it has.
 
         Args:
             target: the path with its query, as the gateway got it.
@@ -35,26 +33,25 @@ class Authorization:
             role: a role that the user must have; ``None`` = none. Nobody has an empty one: a gateway's
                 template that comes out empty closes a route and does not open it.
 
-        Returns:
-            Who makes the request; ``None`` where it is public, whatever token came with it.
-
         Raises:
-            RoleRequired: the token is good and its user lacks the role.
-            SessionServiceError: the token is not good, or nothing is known of it; see
-                ``Credentials.token`` and ``TokenCheck.check``.
+            SessionServiceError: there is no token; see ``Credentials.token``.
         """
-        return await self.outcome_of(self.asked(target, authorization, cookies, role))
-
-    async def outcome_of(self, asked: Asked) -> Identity | None:
-        """Check what is asked; returns and raises as ``decide``."""
-        token, _, role = asked
-        return None if token is None else allowed(await self._check.check(token), role)
-
-    def asked(self, target: str, authorization: str | None, cookies: str | None, role: str | None) -> Asked:
-        """What is to be checked before the request may pass; arguments and errors as ``decide``."""
         if target in self._public_paths:
             return None, 0.0, None
         return self._credentials.token(authorization, cookies), 0.0, role
+
+    async def outcome_of(self, asked: Asked) -> Identity | None:
+        """Check what is asked.
+
+        Returns:
+            Who makes the request; ``None`` where it is public.
+
+        Raises:
+            RoleRequired: the token is good and its user lacks the role.
+            SessionServiceError: the token is not good, or nothing is known of it; see ``TokenCheck.check``.
+        """
+        token, _, role = asked
+        return None if token is None else allowed(await self._check.check(token), role)
 
 
 def allowed(identity: Identity, role: str | None) -> Identity:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, NamedTuple
 
 
@@ -122,10 +121,11 @@ class Identity(_IdentityFields):
     The same object from one change of the session to the next, as long as the token is remembered.
     """
 
-    @cached_property
-    def forms(self) -> dict[object, Any]:
+    @property
+    def forms(self) -> dict[Any, Any]:
         """Answers that it was written into, each by a key of its writer; they last as long as it does."""
-        return {}
+        # A dictionary of its own in the object's would take as much again, for every token that is known.
+        return self.__dict__
 
 
 class OnLimit(StrEnum):

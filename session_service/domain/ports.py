@@ -26,7 +26,7 @@ from session_service.domain.models import (
     UserChange,
 )
 
-ToldStates: TypeAlias = Callable[[Sequence[int], Sequence[LiveState | Exception | None]], None]
+OnStates: TypeAlias = Callable[[Sequence[int], Sequence[LiveState | Exception | None]], None]
 """Takes the states of some tokens: their places among those that were asked for, and each state."""
 
 
@@ -75,13 +75,13 @@ class SessionReader(Protocol):
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip, and never raises."""
 
-    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
+    def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """As ``read_all``, apart for each part of the store, so that none waits for another.
 
         Args:
             claims: of the tokens; ``memory.question`` is this method's to keep.
-            told: called as it becomes known, until each place had its state; must not raise. A state that
-                says the same as the one before for these claims is the same object.
+            on_states: called as they become known, until each place had its state; must not raise. A state
+                that says the same as the one before for these claims is the same object.
         """
 
     async def activity(self, user_id: str) -> Sequence[tuple[str, int]]:

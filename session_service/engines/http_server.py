@@ -21,14 +21,13 @@ from uvicorn.server import ServerState
 from session_service.certificate_files import Certificates, CertificateWatch
 from session_service.engines.http_protocol import HttpProtocol, Terms
 from session_service.rpc.http.values import HttpHandler
-from session_service.rpc.limits import IDLE_SECONDS, Limits
+from session_service.rpc.limits import IDLE_SECONDS, MAX_CONNECTIONS, Limits
 
 _BACKLOG: Final = 1024
 _LOOK_SECONDS: Final = 1.0
 _LEAVING_SECONDS: Final = 0.05
 # gRPC has as many more for itself; the rest is for Redis and files.
 _DESCRIPTORS_FOR_IT: Final = 4
-_MOST_CONNECTIONS: Final = 10_000
 _LEAST_CONNECTIONS: Final = 50
 
 
@@ -176,7 +175,7 @@ def _context(certificates: Certificates, *, required: bool) -> ssl.SSLContext:
 
 def _most_connections() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(_MOST_CONNECTIONS, max(_LEAST_CONNECTIONS, soft // _DESCRIPTORS_FOR_IT))
+    return min(MAX_CONNECTIONS, max(_LEAST_CONNECTIONS, soft // _DESCRIPTORS_FOR_IT))
 
 
 async def _no_application(_scope: object, _receive: object, _send: object) -> None:

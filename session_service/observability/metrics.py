@@ -246,7 +246,7 @@ class EngineMetrics:
         "calls": "Requests that are open, streams among them.",
     }
     _SO_FAR: Final = {
-        "accepted": "Connections accepted.",
+        "accepted": "Requests that came in whole, streams as soon as they begin.",
         "refused_connections": "Connections closed at once because too many were open.",
         "refused_calls": "Requests refused because too many were open.",
         "failed_handshakes": "Connections whose TLS handshake failed or took too long.",

@@ -42,9 +42,6 @@ class BatchedMethod(Protocol):
     def asked(self, request: Any, values: Fields) -> Asked:  # noqa: ANN401 - of the method's type
         """What a request wants checked; what it raises is the outcome."""
 
-    def is_plain(self, request: Any) -> bool:  # noqa: ANN401 - of the method's type
-        """Whether a request's bytes alone say what it wants checked, and are likely to come again."""
-
     def answered(self, outcome: Outcome | None) -> bytes:
         """The response to an outcome, ``None`` where nothing was checked; raises what fails the call."""
 
@@ -89,10 +86,6 @@ class VerifyTokenMethod:
         self.read = safe_deserializer(pb.VerifyTokenRequest.FromString, limit)
         self.asked = verify_asked
 
-    def is_plain(self, request: pb.VerifyTokenRequest) -> bool:
-        """Those with a token of their own."""
-        return bool(request.token)
-
     def answered(self, outcome: Outcome | None) -> bytes:
         """Whose token it is."""
         if type(outcome) is Identity:
@@ -117,10 +110,6 @@ class CheckMethod:
     def asked(self, request: external_auth_pb2.CheckRequest, _values: Fields) -> Asked:
         """The token of the request that the gateway asks about."""
         return self._servicer.asked(request)
-
-    def is_plain(self, _request: external_auth_pb2.CheckRequest) -> bool:
-        """None: each tells its time and its path."""
-        return False
 
     def answered(self, outcome: Outcome | None) -> bytes:
         """Whether it may pass; the same bytes for the same identity."""

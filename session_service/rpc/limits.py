@@ -1,9 +1,8 @@
-"""The limits that both engines keep, and the files of the server's certificate."""
+"""The limits that both engines keep."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 KEEPALIVE_SECONDS: Final = 60
@@ -69,20 +68,3 @@ class Limits:
     def message_bytes(self, path: str) -> int:
         """Size of a request to a path, such as ``/session.v1.SessionService/Login``."""
         return self.largest_message_bytes if path in LARGER_REQUESTS else self.max_message_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """The server's certificate, and whose client certificates it demands (ASVS 12.3.5).
-
-    Args:
-        cert_file: PEM chain, the server's own first.
-        key_file: PEM private key.
-        client_ca_file: PEM roots that client certificates are checked by.
-        require_client_certificate: turn away a client without one.
-    """
-
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None
-    require_client_certificate: bool

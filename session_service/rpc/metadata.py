@@ -1,4 +1,4 @@
-"""Metadata between HTTP header fields and gRPC's pairs, and the texts that travel in them."""
+"""Metadata between HTTP header fields and gRPC's pairs, and time-outs in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import quote
 
 from session_service.rpc.refusals import MalformedError
 
@@ -17,8 +16,6 @@ Pair = tuple[str, str | bytes]
 _OF_THE_PROTOCOL: Final = frozenset(
     {b"host", b"te", b"content-type", b"content-length", b"transfer-encoding"}
 )
-# Printable ASCII but the percent sign stands for itself in grpc-message.
-_PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _LONGEST_TIMEOUT: Final = 9
 
@@ -50,11 +47,6 @@ def fields_of(pairs: Iterable[Pair]) -> list[Field]:
         )
         for key, value in pairs
     ]
-
-
-def encoded_message(text: str) -> bytes:
-    """A text for ``grpc-message``: UTF-8, percent-encoded; what UTF-8 cannot say as question marks."""
-    return quote(text, safe=_PLAIN, errors="replace").encode("ascii")
 
 
 def seconds_of(timeout: bytes) -> float:

@@ -40,12 +40,6 @@ class MetadataTooLargeError(RefusedError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-class TooManyCallsError(RefusedError):
-    """More calls are under way than the server allows."""
-
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
 class StoppingError(RefusedError):
     """The server has stopped, and waits for nothing more."""
 

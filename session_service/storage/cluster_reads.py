@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from session_service.storage.link import Link
-    from session_service.storage.reads import Group, Outcome, Question, Told
+    from session_service.storage.reads import Group, OnOutcomes, Outcome, Question
     from session_service.storage.settings import Address
     from session_service.storage.tracking import Tracking
 
@@ -132,10 +132,10 @@ class ClusterReads:
                 found[place] = outcome
         return found
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """Ask each question where its key is; see ``Reads.ask``."""
         for places, outcomes in self._shares([question.group for question in questions]):
-            task = asyncio.get_running_loop().create_task(_tell(places, outcomes, told))
+            task = asyncio.get_running_loop().create_task(_deliver(places, outcomes, on_outcomes))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
@@ -270,12 +270,14 @@ class ClusterReads:
             await channel.close()
 
 
-async def _tell(places: Sequence[int], outcomes: Awaitable[list[Outcome]], told: Told) -> None:
+async def _deliver(
+    places: Sequence[int], outcomes: Awaitable[list[Outcome]], on_outcomes: OnOutcomes
+) -> None:
     try:
         found = await outcomes
     except Exception as error:  # noqa: BLE001 - unforeseen, and the outcome of these all the same
         found = [error] * len(places)
-    told(places, found)
+    on_outcomes(places, found)
 
 
 async def _knows_its_cluster(_connection: AbstractConnection, link: Link) -> bool:

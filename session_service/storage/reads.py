@@ -33,7 +33,7 @@ class Question(Protocol):
         """The commands with their key."""
 
 
-Told = Callable[[Sequence[int], "Sequence[Outcome]"], None]
+OnOutcomes = Callable[[Sequence[int], "Sequence[Outcome]"], None]
 """Takes what some of the questions came to: their places, and of each its outcome."""
 
 
@@ -65,12 +65,12 @@ class Reads(Protocol):
             For each group, in order, what ``read`` returns or raises.
         """
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """As ``read_each`` without a task, for those who take what each primary answers by itself.
 
         Args:
             questions: at least one.
-            told: called once for each primary, which may be before this returns; must not raise.
+            on_outcomes: called once for each primary, which may be before this returns; must not raise.
         """
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
@@ -109,17 +109,17 @@ class PrimaryReads:
         except FailedReplies as failed:
             return [_or_first_error(replies) for replies in dealt_out(failed.replies, groups)]
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """All questions are one primary's; see ``Reads.ask``."""
         places = range(len(questions))
 
         def take(replies: list[Any] | StoreUnavailable | FailedReplies) -> None:
             if isinstance(replies, StoreUnavailable):
-                told(places, [replies] * len(questions))
+                on_outcomes(places, [replies] * len(questions))
             elif isinstance(replies, FailedReplies):
-                told(places, [_or_first_error(pair) for pair in in_pairs(replies.replies)])
+                on_outcomes(places, [_or_first_error(pair) for pair in in_pairs(replies.replies)])
             else:
-                told(places, in_pairs(replies))
+                on_outcomes(places, in_pairs(replies))
 
         self._channel.ask([question.packed for question in questions], 2 * len(questions), take)
 

@@ -15,7 +15,7 @@ from session_service.storage.renewing_tls import RenewingTlsConnection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-from session_service.storage.settings import Address, RedisSentinel, RedisSettings
+    from session_service.storage.settings import Address, RedisSentinel, RedisSettings
 
 
 class _AsksSentinel(Connection):

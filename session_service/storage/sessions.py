@@ -33,7 +33,7 @@ from session_service.domain.models import (
     SessionPolicy,
 )
 from session_service.domain.policy import MAX_SESSIONS_LIMIT
-from session_service.domain.ports import ToldStates
+from session_service.domain.ports import OnStates
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
 from session_service.storage.reads import Group, Outcome, Reads
@@ -98,13 +98,13 @@ class RedisSessionReader:
         """For each token, in order, what ``read`` returns or raises; in one round trip."""
         return _states(await self._reads.read_each(_readings(claims)))
 
-    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
+    def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """As ``read_all``, apart for each primary; see ``SessionReader.ask``."""
         questions = [_question(each) for each in claims]
 
         def take(places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
             asked = questions if len(places) == len(questions) else [questions[each] for each in places]
-            told(places, [each.state(outcome) for each, outcome in zip(asked, outcomes, strict=True)])
+            on_states(places, [each.state(outcome) for each, outcome in zip(asked, outcomes, strict=True)])
 
         self._reads.ask(questions, take)
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import Group, Outcome, Question, Reads, Told
+from session_service.storage.reads import Group, OnOutcomes, Outcome, Question, Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -63,13 +63,13 @@ class WatchedReads:
         self._note(started, found)
         return found
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """Ask questions, noted as a read of each primary; see ``Reads.ask``."""
         started = time.perf_counter()
 
         def note(places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
             self._note(started, outcomes)
-            told(places, outcomes)
+            on_outcomes(places, outcomes)
 
         self._reads.ask(questions, note)
 

@@ -12,9 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from session_service.rpc.limits import ServerTls
 from tests.support import CertificateAuthority, eventually_async
-from tests.support.probe import probe_on
+from tests.support.probe import ServerTls, probe_on
 
 Channel = Any
 

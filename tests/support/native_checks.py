@@ -14,7 +14,7 @@ from session_service.domain.checks import TokenCheck
 from session_service.domain.credentials import Credentials
 from session_service.domain.errors import StoreUnavailable, TokenExpired, TokenInvalid
 from session_service.domain.models import AccessClaims, LiveState, SessionPolicy
-from session_service.domain.ports import ToldStates
+from session_service.domain.ports import OnStates
 from session_service.domain.public_paths import PublicPaths
 from session_service.domain.watching import Watch, WatchedState
 from session_service.engines.native.server import NativeServer
@@ -103,19 +103,19 @@ class Store:
             await self.hold.wait()
         return [self._state(each.session_id) for each in claims]
 
-    def ask(self, claims: Sequence[AccessClaims], told: ToldStates) -> None:
+    def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """One for all, and one for each slow part."""
         quick = [place for place, each in enumerate(claims) if each.session_id not in self.slow]
         slow = [place for place in range(len(claims)) if place not in quick]
         for places in filter(None, (quick, *([each] for each in slow))):
-            task = asyncio.create_task(self._tell(places, [claims[place] for place in places], told))
+            task = asyncio.create_task(self._deliver(places, [claims[place] for place in places], on_states))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, places: list[int], claims: list[AccessClaims], told: ToldStates) -> None:
+    async def _deliver(self, places: list[int], claims: list[AccessClaims], on_states: OnStates) -> None:
         if claims[0].session_id in self.slow:
             await self.slow[claims[0].session_id].wait()
-        told(places, await self.read_all(claims))
+        on_states(places, await self.read_all(claims))
 
     async def touch(self, _user_id: str, _session_id: str) -> None:
         """Note it after a turn of the loop."""

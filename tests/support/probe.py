@@ -10,6 +10,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from session_service.opening import Server
 from session_service.rpc.boundary import MethodHandlers
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.cors import Cors
-from session_service.rpc.limits import Limits, ServerTls
+from session_service.rpc.limits import Limits
 from tests.support.ports import LOOPBACK, free_port
 
 LIMITS: Final = Limits(
@@ -138,6 +139,16 @@ class Probe:
             yield
         finally:
             self._ended += 1
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """The server's certificate, and whether clients must have one of an authority's."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None
+    require_client_certificate: bool
 
 
 @contextlib.asynccontextmanager

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
-    from session_service.storage.reads import Group, Outcome, Question, Told
+    from session_service.storage.reads import Group, OnOutcomes, Outcome, Question
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -227,11 +227,11 @@ class FakeConnections:
         found: list[Any] = await asyncio.gather(*reads, return_exceptions=True)
         return found
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """All in one task."""
 
         async def ask() -> None:
-            told(range(len(questions)), await self.read_each([each.group for each in questions]))
+            on_outcomes(range(len(questions)), await self.read_each([each.group for each in questions]))
 
         self._asking = asyncio.create_task(ask())
 

@@ -162,8 +162,13 @@ def test_a_pair_that_does_not_fit_is_not_used(
     assert watch.load() is not None
 
 
-def test_what_an_engine_refuses_is_not_in_use(watch: CertificateWatch, other: IssuedCertificate) -> None:
-    """An engine may know better what it can serve."""
+def test_what_an_engine_refuses_is_not_in_use(
+    watch: CertificateWatch,
+    served: IssuedCertificate,
+    other: IssuedCertificate,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An engine may know better what it can serve: as before, and logged once if it stays so."""
     given: list[Certificates] = []
 
     def use(found: Certificates) -> None:
@@ -173,9 +178,14 @@ def test_what_an_engine_refuses_is_not_in_use(watch: CertificateWatch, other: Is
 
     watch.subscribe(use)
     before = watch.current
-    found = CertificateWatch(other.certificate, other.key).current
-    assert not watch.replace(found)
-    assert watch.current is before
+    _write(served, other)
+    for _ in range(4):
+        found = watch.load()
+        assert found is not None
+        assert not watch.replace(found)
+        assert watch.current is before
+    [record] = caplog.records
+    assert record.problem == "no"  # type: ignore[attr-defined]
 
 
 def test_an_encrypted_key_is_an_error(served: IssuedCertificate) -> None:

@@ -212,6 +212,7 @@ class Engine:
         """What is open now, and what was so far.
 
         ``connections``, ``calls``: open now. ``accepted``, ``refused_connections``, ``refused_calls``,
-        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``malformed`` are requests
-        that were refused or reset before they became calls; one that still comes may not be counted yet.
+        ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``accepted`` are requests
+        that were handed over; ``malformed`` those that were refused or reset before they became calls: one that
+        still comes may not be counted yet.
         """

@@ -110,7 +110,7 @@ class NativeCall:
         self.cut_off()
 
     def cut_off(self) -> None:
-        """Cancel the call, again if need be."""
+        """Cancel the call."""
         if self._task is not None:
             self._cancelled = True
             self._task.cancel()

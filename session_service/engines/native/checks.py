@@ -26,12 +26,11 @@ from session_service.rpc.metadata import fields_of
 
 _CANCELLED: Final = "CANCELLED"
 _ORIGIN: Final = "origin"
-# Requests that are remembered, at most so long: about 1 KB each, 2.5 at most.
+# Requests by REST that are remembered, at most so long: about 1 KB each, 2.5 at most.
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 1_024
 # More than are under way by default; of some, word comes only when they have been answered.
 _MOST_GONE: Final = 16_384
-
 
 Answers: TypeAlias = list[tuple[int, bytes | Reply]]
 """What calls are answered together: each by its id, with a message or a page."""
@@ -73,9 +72,6 @@ class Refusal(Exception):
 class MethodKind:
     """Calls of a gRPC method.
 
-    What a plain request asks is remembered by its bytes, once its token has been found good: so nobody
-    without a token fills the memory. The token itself is verified anew each time.
-
     Args:
         path: its full name.
         method: what it asks and answers.
@@ -97,37 +93,24 @@ class MethodKind:
     ) -> None:
         self.room = room
         self._path = path
-        self._method = method
         self._read, self._asked = method.read, method.asked
         self._answered = method.answered
         self._observer = observer
         self._engine = engine
         self._always = always
-        self._remembered = _Requests()
 
-    def asked(self, call: Call) -> tuple[str | None, float, str | _New | None]:
+    def asked(self, call: Call) -> Asked:
         """What the request wants checked; the role is what is known besides."""
-        message = call.message
-        remembered = self._remembered.get(message)
-        if remembered is not None:
-            return remembered
-        request = self._read(message)
+        request = self._read(call.message)
         if isinstance(request, Exception):
             raise Refusal(request)
-        asked = self._asked(request, call.values)
-        if self._method.is_plain(request):
-            return asked[0], asked[1], _New(message, asked)
-        return asked
+        return self._asked(request, call.values)
 
-    def answer(self, call: Call, known: str | _New | None, outcome: Outcome | None, answers: Answers) -> str:
+    def answer(self, call: Call, known: str | None, outcome: Outcome | None, answers: Answers) -> str:
         """Answer with a message, or with the status of what is raised."""
         try:
             if type(outcome) is Refusal:
                 raise outcome.error
-            if isinstance(known, _New):
-                if isinstance(outcome, Identity):
-                    self._remembered.keep(known)
-                known = known.asked[2]
             message = self._answered(outcome if known is None else with_role(outcome, known))
         except Exception as error:  # noqa: BLE001 - the catch-all
             return self._fail(call, error)
@@ -199,6 +182,9 @@ class ForwardAuthKind:
 
 class RestKind:
     """VerifyToken by REST, limited and counted as by gRPC.
+
+    What a request asks is remembered by its bytes, once its token has been found good, since reading JSON
+    costs more than the check: so nobody without a token fills the memory. The token is verified each time.
 
     Args:
         verify: what is asked and answered at one path.
@@ -308,8 +294,9 @@ class CheckBatches:
 
     def _settle_places(self, batch: _Batch, places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         entries = batch.entries
-        whole = len(places) == len(entries)
-        self._settle(batch, entries if whole else [entries[place] for place in places], outcomes)
+        if len(places) != len(entries):
+            entries = [entries[place] for place in places]
+        self._settle(batch, entries, outcomes)
 
     def _settle(self, batch: _Batch, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
         """Answer calls and count them."""
@@ -324,7 +311,10 @@ class CheckBatches:
                 gone.discard(call.id)
                 reason = _CANCELLED
             else:
-                reason = kind.answer(call, known, outcome, answers)
+                try:
+                    reason = kind.answer(call, known, outcome, answers)
+                except Exception as error:  # noqa: BLE001 - it cannot be written: that is this call's alone
+                    reason = kind.answer(call, known, error, answers)
             if kind is alike and reason == last:
                 count += 1
             else:

@@ -40,7 +40,7 @@ from session_service.engines.native.surface import (
     Pairs,
 )
 from session_service.rpc.batched import Batched
-from session_service.rpc.boundary import MethodHandlers, Room
+from session_service.rpc.boundary import MethodHandlers
 from session_service.rpc.http import refusals
 from session_service.rpc.http.app import HttpApp
 from session_service.rpc.http.forward_auth import PATH
@@ -186,11 +186,12 @@ class NativeServer:
                 self._begin(call)
             else:
                 checks.append((kind, call))
-        for event in events:
-            self._pass_on(event)
         if checks and self._checks is not None:
             self._batch_left = time.monotonic()
             self._checks.begin(checks)
+        # After the calls: one that waited may be gone already.
+        for event in events:
+            self._pass_on(event)
 
     def _release(self) -> None:
         """Take what was left waiting: no batch is out any more, or Redis is slow."""
@@ -276,7 +277,7 @@ class NativeServer:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _bind_checks(self, batched: Batched) -> None:
-        engine, limits = self._engine, self._limits
+        engine = self._engine
         self._checks = CheckBatches(engine, batched.check.check_each, self._release)
         for path, method in batched.methods.items():
             if path in self._places:
@@ -291,8 +292,8 @@ class NativeServer:
         for path, verify in batched.rest(self._http).items():
             self._paths[path] = RestKind(verify, batched.room, batched.observer, engine), "POST"
         if batched.forward_auth is not None:
-            room = Room(limits.max_concurrent_rpcs)
-            self._paths[PATH] = ForwardAuthKind(batched.forward_auth, room, self._http, engine), ""
+            forward_auth = ForwardAuthKind(batched.forward_auth, self._http.page_room, self._http, engine)
+            self._paths[PATH] = forward_auth, ""
 
     def _settings(self) -> dict[str, Any]:
         limits = self._limits

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from session_service.domain.errors import InvalidArgument
+from session_service.domain.errors import InvalidArgument, Overloaded
+from session_service.rpc.boundary import Room
 from session_service.rpc.http import refusals
 from session_service.rpc.http.bindings import bindings, descriptor_set
 from session_service.rpc.http.context import RestContext
@@ -55,7 +56,8 @@ class HttpApp:
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._methods: dict[str, Any] = {}
         self._pages: dict[str, HttpHandler] = {}
-        self._pages_under_way = 0
+        self.page_room = Room(limits.max_concurrent_rpcs)
+        """Where requests to pages find room, those that an engine answers in batches too."""
         self._probes = Probes(is_serving)
         codec = JsonCodec()
         self._rest = [(each, codec.rest_method(each)) for each in bindings(descriptor_set(), REST_SERVICES)]
@@ -115,13 +117,13 @@ class HttpApp:
         return await self._at_path(request)
 
     async def _paged(self, page: HttpHandler, request: HttpRequest) -> HttpReply:
-        if self._pages_under_way >= self._limits.max_concurrent_rpcs:
-            return refusals.BUSY
-        self._pages_under_way += 1
         try:
+            self.page_room.enter()
             return await page(request)
+        except Overloaded:
+            return refusals.BUSY
         finally:
-            self._pages_under_way -= 1
+            self.page_room.leave()
 
     async def _at_path(self, request: HttpRequest) -> HttpReply:
         found = self._router.find(request.path)

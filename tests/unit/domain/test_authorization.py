@@ -44,17 +44,23 @@ def _authorization(check: Check) -> Authorization:
     return Authorization(check, Credentials("session"), paths)  # type: ignore[arg-type]
 
 
+async def _decide(
+    authorization: Authorization, target: str, header: str | None, cookie: str | None, role: str | None
+) -> Identity | None:
+    return await authorization.outcome_of(authorization.asked(target, header, cookie, role))
+
+
 @pytest.mark.parametrize(("header", "cookie"), [("Bearer good", None), (None, "session=good")])
 async def test_a_good_token_lets_through(header: str | None, cookie: str | None) -> None:
     """From the header or the cookie, the answer is who it is."""
-    assert await _authorization(Check()).decide("/x", header, cookie, None) == ADA
+    assert await _decide(_authorization(Check()), "/x", header, cookie, None) == ADA
 
 
 async def test_a_public_path_needs_no_token() -> None:
     """A token that comes along is not even looked at, and nobody is known by it."""
     check = Check(StoreUnavailable())
     for header in (None, "Bearer good", "Bearer bad", "Basic x"):
-        assert await _authorization(check).decide("/static/x", header, None, "admin") is None
+        assert await _decide(_authorization(check), "/static/x", header, None, "admin") is None
     assert not check.asked
 
 
@@ -65,28 +71,28 @@ async def test_any_other_path_needs_one(header: str | None, error: type[Exceptio
     """Missing and bad tokens are told apart."""
     for target in ("/x", "/static/../x", ""):
         with pytest.raises(error):
-            await _authorization(Check()).decide(target, header, None, None)
+            await _decide(_authorization(Check()), target, header, None, None)
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable(), SessionEnded(), RuntimeError("unforeseen")])
 async def test_what_the_check_says_stands(fault: Exception) -> None:
     """A fault is not turned into a yes, nor into another no (I5)."""
     with pytest.raises(type(fault)):
-        await _authorization(Check(fault)).decide("/x", "Bearer good", None, None)
+        await _decide(_authorization(Check(fault)), "/x", "Bearer good", None, None)
 
 
 async def test_a_role() -> None:
     """Who has it passes; who has not is told which; nobody has the empty one."""
     authorization = _authorization(Check())
-    assert await authorization.decide("/x", "Bearer good", None, "reader") == ADA
+    assert await _decide(authorization, "/x", "Bearer good", None, "reader") == ADA
     for role in ("admin", "", "read", "editor,reader"):
         with pytest.raises(RoleRequired) as refused:
-            await authorization.decide("/x", "Bearer good", None, role)
+            await _decide(authorization, "/x", "Bearer good", None, role)
         assert refused.value.metadata == {"role": role}
 
 
 async def test_a_role_is_looked_for_after_the_token() -> None:
     """Who is not logged in learns nothing of roles."""
     with pytest.raises(SessionServiceError) as refused:
-        await _authorization(Check()).decide("/x", "Bearer bad", None, "admin")
+        await _decide(_authorization(Check()), "/x", "Bearer bad", None, "admin")
     assert isinstance(refused.value, TokenInvalid)

@@ -1,15 +1,14 @@
-"""Metadata to and from header fields, time-outs and texts."""
+"""Metadata to and from header fields, and time-outs."""
 
 from __future__ import annotations
 
 import base64
-from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_service.rpc.metadata import encoded_message, fields_of, metadata_of, seconds_of
+from session_service.rpc.metadata import fields_of, metadata_of, seconds_of
 from session_service.rpc.refusals import MalformedError
 
 
@@ -57,29 +56,6 @@ def test_what_is_sent_is_read_again(value: bytes | str) -> None:
     fields = fields_of([(key, value)])
     assert b"=" not in fields[0][1] or key == "x"
     assert list(metadata_of(fields)) == [(key, value)]
-
-
-@given(text=st.text())
-def test_a_message_survives_its_encoding(text: str) -> None:
-    """Any text comes back, and only printable ASCII is on the wire."""
-    encoded = encoded_message(text)
-    assert unquote(encoded.decode("ascii"), errors="strict") == text
-    assert all(0x20 <= byte <= 0x7E for byte in encoded)
-
-
-@pytest.mark.parametrize(
-    ("text", "encoded"),
-    [
-        ("plain text, as it is: ~!", b"plain text, as it is: ~!"),
-        ("100 %", b"100 %25"),
-        ("a\r\nb\0\x7f", b"a%0D%0Ab%00%7F"),
-        ("é€😀", b"%C3%A9%E2%82%AC%F0%9F%98%80"),
-        ("\ud800", b"?"),
-    ],
-)
-def test_messages_are_percent_encoded(text: str, encoded: bytes) -> None:
-    """Printable ASCII but the percent sign stands for itself; what no UTF-8 can say is a question mark."""
-    assert encoded_message(text) == encoded
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.models import AccessClaims, LiveState
-from session_service.storage.reads import Outcome, Question, Told
+from session_service.storage.reads import OnOutcomes, Outcome, Question
 from session_service.storage.sessions import RedisSessionReader
 
 FIELDS: Final = (b"ada", b"editor", b"1000", b"9000")
@@ -24,10 +24,10 @@ class Replies:
         self.outcome: Outcome = []
         self.packed: list[bytes] = []
 
-    def ask(self, questions: Sequence[Question], told: Told) -> None:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """At once."""
         self.packed = [question.packed for question in questions]
-        told(range(len(questions)), [self.outcome for _ in questions])
+        on_outcomes(range(len(questions)), [self.outcome for _ in questions])
 
 
 class Reader:

@@ -198,12 +198,12 @@ async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(checks, "_REMEMBERED", 2)
     monkeypatch.setattr(checks, "_LONGEST", 500)
     async with Service(in_batches=True) as service:
-        kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
+        kind: Any = service.server._paths["/v1/token:verify"][0]
         for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
-            await service.fake.send(**_verify(name)).end()
+            await service.fake.send(**_rest(f'{{"token": "{name}"}}')).end()
         assert not kind._remembered._asked
         for name in ("good", "other", "third"):
-            await service.fake.send(**_verify(name)).end()
+            await service.fake.send(**_rest(f'{{"token": "{name}"}}')).end()
         assert [asked for asked, _, _ in kind._remembered._asked.values()] == ["other", "third"]
 
 
@@ -286,6 +286,31 @@ async def test_a_call_that_is_gone_leaves_its_neighbours_alone() -> None:
             assert (await call.end()).status == (0, "")
         assert calls[1].status is None
         assert sorted(reason for _, reason in service.observer.reasons) == ["CANCELLED", "OK", "OK"]
+
+
+@pytest.mark.parametrize(
+    "case", [_verify("good"), _check(authorization="Bearer good"), _authz("good"), _rest('{"token":"good"}')]
+)
+async def test_an_answer_that_cannot_be_written_leaves_its_neighbours_alone(case: Mapping[str, Any]) -> None:
+    """A session's end beyond the year 9999 has no form in JSON: that is this call's failure alone."""
+    async with Service(in_batches=True, rooms=3) as service:
+        service.store.states["other"] = _SAME_ROLES._replace(token_session_id="other", expires_ms=10**17)
+        odd, good = service.fake.send(**_rest('{"token":"other"}')), service.fake.send(**case)
+        assert (await odd.end()).http_status == 500
+        assert _answer(await good.end()) == (await _alone(case))[0]
+        assert "INTERNAL" in [reason for _, reason in service.observer.reasons]
+        # A batch that is not done would keep the server from stopping.
+        assert service.server._checks is not None
+        assert service.server._checks.under_way == 0
+
+
+async def test_a_call_that_is_gone_when_it_is_taken_counts_as_cancelled() -> None:
+    """Its client left while it waited."""
+    async with Service(in_batches=True) as service:
+        left, good = service.fake.send(**_verify("good")), service.fake.send(**_verify("good"))
+        service.fake.go(left)
+        assert (await good.end()).status == (0, "")
+        assert sorted(reason for _, reason in service.observer.reasons) == ["CANCELLED", "OK"]
 
 
 def test_calls_that_were_answered_before_they_went_do_not_add_up() -> None:
