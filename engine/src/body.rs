@@ -7,7 +7,9 @@ use crate::web::{self, TextDecoder};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body as _;
+use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -17,8 +19,13 @@ pub enum Incoming {
     H1(hyper::body::Incoming),
 }
 
-/// The client has left, or broke the protocol.
-pub struct Broken;
+/// Why a body has no end.
+pub enum Broken {
+    /// The client has left, or has ended the stream by an error.
+    Left,
+    /// Its chunks are none (HTTP/1).
+    Malformed,
+}
 
 impl Incoming {
     /// The next bytes; `None` at the end. They may be followed by as many at once.
@@ -31,7 +38,7 @@ impl Incoming {
                     Some(Err(error)) if error.reason() == Some(h2::Reason::NO_ERROR) => {
                         return Poll::Ready(None);
                     }
-                    Some(Err(_)) => return Poll::Ready(Some(Err(Broken))),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(Broken::Left))),
                     None => return Poll::Ready(None),
                 };
                 let _ = body.flow_control().release_capacity(chunk.len());
@@ -43,12 +50,25 @@ impl Incoming {
                         Ok(chunk) => Poll::Ready(Some(Ok(chunk))),
                         Err(_trailers) => continue,
                     },
-                    Some(Err(_)) => Poll::Ready(Some(Err(Broken))),
+                    Some(Err(error)) => Poll::Ready(Some(Err(broken(&error)))),
                     None => Poll::Ready(None),
                 };
             },
         }
     }
+}
+
+fn broken(error: &hyper::Error) -> Broken {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Broken::Malformed,
+        _ => Broken::Left,
+    }
+}
+
+/// What a request is told whose chunks are none.
+pub fn no_chunks() -> Fault {
+    Fault::malformed("the body is not chunked as HTTP/1.1 demands")
 }
 
 /// Puts a whole body together.

@@ -175,7 +175,8 @@ fn begin(net: &Rc<Net>, request: Request<RecvStream>, respond: Respond, peer: &A
 pub async fn read_rest(net: Rc<Net>, mut call: NewCall, mut body: Incoming, mut whole: Whole) {
     match timeout(net.settings.request, body::read_whole(&mut body, &mut whole)).await {
         Ok(Ok(())) => call.set_body(whole.finish()),
-        Ok(Err(body::Broken)) => {
+        Ok(Err(body::Broken::Malformed)) => call.set_body(Err(body::no_chunks())),
+        Ok(Err(body::Broken::Left)) => {
             net.leave(call.id);
             return;
         }

@@ -100,7 +100,8 @@ impl Requests {
                     Ok(chunk) => self.frames.push(chunk),
                     Err(fault) => return self.end(Some(fault)),
                 },
-                Some(Err(body::Broken)) => return Next::Broken,
+                Some(Err(body::Broken::Malformed)) => return self.end(Some(body::no_chunks())),
+                Some(Err(body::Broken::Left)) => return Next::Broken,
                 None => {
                     let cut = !self.frames.is_empty()
                         || self.text.as_ref().is_some_and(|text| text.finish().is_err());

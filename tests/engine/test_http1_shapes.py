@@ -85,6 +85,35 @@ async def test_what_is_wrong_later_never_becomes_a_second_request(carry: Carry, 
     await eventually_async(lambda: carrier.count("calls") == 0)
 
 
+_NO_CHUNKS: Final = [name for name, rest in FAULTY.items() if rest.startswith(_CHUNKED)]
+
+
+@pytest.mark.parametrize("name", _NO_CHUNKS)
+async def test_chunks_that_are_none_are_a_fault_of_the_request(carry: Carry, name: str) -> None:
+    """It is in the books and answered, as a length that is none is, and is the last of its connection."""
+    carrier = carry()
+    async with plain(carrier) as connection:
+        await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + FAULTY[name] + _SECOND)
+        answer = await connection.rest()
+    assert b"connection: close\r\n" in answer
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"\r\n\r\n") == 1
+    [call] = carrier.calls
+    assert call.fault == ("malformed_request", "the body is not chunked as HTTP/1.1 demands")
+
+
+async def test_a_client_that_leaves_within_a_chunk_is_no_fault(carry: Carry) -> None:
+    """Nobody waits for an answer."""
+    carrier = carry()
+    async with plain(carrier) as connection:
+        await connection.send(b"POST /a HTTP/1.1\r\nhost: h\r\n" + _CHUNKED + b"\r\n5\r\nab")
+        await eventually_async(lambda: carrier.count("calls") == 1)
+        connection.writer.write_eof()
+        assert await connection.rest() == b""
+    await eventually_async(lambda: carrier.count("calls") == 0)
+    assert carrier.calls == []
+
+
 @pytest.mark.parametrize(
     "fields",
     [
