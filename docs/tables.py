@@ -111,8 +111,11 @@ def _commands(group: click.Command, *path: str) -> Iterator[tuple[str, click.Com
     if not isinstance(group, click.Group):
         yield " ".join(path), group
         return
-    for name, command in group.commands.items():
-        yield from _commands(command, *path, name)
+    context = click.Context(group)
+    for name in group.commands or group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield from _commands(command, *path, name)
 
 
 def _rpcs(service: str) -> str:

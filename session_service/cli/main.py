@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Final
 
 import click
 
 from session_service.cli.commands import Root
-from session_service.cli.configuration import config
-from session_service.cli.keys import keys
-from session_service.cli.serve import serve
-from session_service.cli.sessions import sessions
 from session_service.cli.settings import Settings
-from session_service.cli.upkeep import fsck, stats, sweep
-from session_service.cli.users import user
 from session_service.stopping import interrupt
 
+# Each is imported when it is named: a server carries none of the others' weight.
+_MODULES: Final = {
+    "serve": "session_service.cli.serve",
+    "user": "session_service.cli.users",
+    "sessions": "session_service.cli.sessions",
+    "sweep": "session_service.cli.upkeep",
+    "fsck": "session_service.cli.upkeep",
+    "stats": "session_service.cli.upkeep",
+    "keys": "session_service.cli.keys",
+    "config": "session_service.cli.configuration",
+}
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=Root, modules=_MODULES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "path",
@@ -39,7 +46,3 @@ def main(context: click.Context, path: Path | None, dev: bool, verbose: bool) ->
     # What was begun is ended in order, an embedded Redis too; a server takes over once it listens.
     signal.signal(signal.SIGTERM, interrupt)
     context.obj = Settings(path, dev=dev, verbose=verbose)
-
-
-for command in (serve, user, sessions, sweep, fsck, stats, keys, config):
-    main.add_command(command)
