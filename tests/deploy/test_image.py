@@ -60,7 +60,14 @@ def test_what_is_copied_reaches_the_builder() -> None:
 
 @pytest.fixture(scope="module")
 def prefix() -> Iterator[Path]:
-    """The prefix that the builder's step makes from the context, by a Python that other users may run."""
+    """The prefix that the builder's step makes, by a Python that other users may run."""
+    with _installed(_python()) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _installed(python: Path) -> Iterator[Path]:
+    """The prefix that the builder's step makes from the context, by a Python."""
     # Not pytest's tmp_path, which is its user's alone.
     with tempfile.TemporaryDirectory(prefix="image-", dir="/tmp") as name:
         folder = Path(name)
@@ -72,7 +79,7 @@ def prefix() -> Iterator[Path]:
             shutil.copy2(path, target)
         assert "deploy/install.sh /opt/session-service\n" in TEXT
         done = subprocess.run(
-            [source / "deploy" / "install.sh", folder / "prefix", _python()],
+            [source / "deploy" / "install.sh", folder / "prefix", python],
             # What cargo has built of others' crates already is not built again.
             env={**os.environ, "CARGO_TARGET_DIR": str(ROOT / "engine" / "target")},
             stdin=subprocess.DEVNULL,
@@ -135,11 +142,27 @@ def test_it_serves_confined(prefix: Path) -> None:
             assert service.wait(40) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_serves_on_the_python_of_the_image() -> None:
+    """What the builder's step makes by the version that the image has serves, and drains at SIGTERM."""
+    with (
+        _installed(_python_of_the_image()) as made,
+        RedisServer(redis_binaries()[0]) as store,
+        _serving(made, [], store.port) as (service, port),
+    ):
+        eventually(lambda: _probe(made, port).returncode == 0, timeout=60)
+        assert _status(port, "/readyz") == 200
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(40) == 0
+
+
 @contextlib.contextmanager
 def _serving(
     prefix: Path, confinement: list[str], redis_port: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run the image's entry point in its confinement."""
+    _scratch(prefix).mkdir(exist_ok=True)
     key_file = prefix.parent / "keys.json"
     key_file.write_text(json.dumps(new_document("EdDSA")))
     key_file.chmod(0o444)
@@ -231,6 +254,16 @@ def _python() -> Path:
     own = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
     system = (Path(f"/usr/bin/python3.{minor}") for minor in (14, 13, 12, 11))
     return next((path for path in (own, *system) if path.exists() and _for_all(path)), own)
+
+
+def _python_of_the_image() -> Path:
+    """A Python of the version that the image has: the system's, or one beside this one; skips without."""
+    [version] = re.findall(r"^ARG BASE=python:(3\.\d+)", TEXT, re.MULTILINE)
+    beside = sorted(Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python{version}"))
+    for path in (Path("/usr/bin", f"python{version}"), *beside):
+        if path.exists():
+            return path
+    pytest.skip(f"there is no Python {version} here")
 
 
 def _for_all(path: Path) -> bool:
