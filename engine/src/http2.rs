@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 
 /// Where an answer goes.
 pub struct Respond {
@@ -173,13 +173,17 @@ fn begin(net: &Rc<Net>, request: Request<RecvStream>, respond: Respond, peer: &A
 
 /// Read a body that is not there yet, and hand its request over.
 pub async fn read_rest(net: Rc<Net>, mut call: NewCall, mut body: Incoming, mut whole: Whole) {
-    match timeout(net.settings.request, body::read_whole(&mut body, &mut whole)).await {
+    let last = call.arrived + net.settings.request;
+    let until = call.deadline.map_or(last, |deadline| deadline.min(last));
+    match timeout_at(until.into(), body::read_whole(&mut body, &mut whole)).await {
         Ok(Ok(())) => call.set_body(whole.finish()),
         Ok(Err(body::Broken::Malformed)) => call.set_body(Err(body::no_chunks())),
         Ok(Err(body::Broken::Left)) => {
             net.leave(call.id);
             return;
         }
+        // A beat ends it as overdue; what has come of its body must not outlast it.
+        Err(_) if until < last => return,
         Err(_) => {
             count(&net.counts.timed_out);
             let text = "the request did not arrive in time".into();

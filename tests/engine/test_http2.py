@@ -300,3 +300,14 @@ async def test_a_connection_that_never_says_its_settings_is_ended(carry: Carry) 
             await connection.rest()
     await eventually_async(lambda: carrier.count("connections") == 0)
     assert carrier.count("failed_handshakes") == 1
+
+
+async def test_a_body_is_not_read_beyond_its_calls_deadline(carry: Carry) -> None:
+    """Nothing of a call that is over is kept: not for the time that a request without a deadline may take."""
+    carrier = carry(request_seconds=60.0)
+    async with frames(carrier) as client:
+        stream = await client.begin_request(call_of(ECHO, grpc_timeout=b"50m"))
+        await client.send(DATA, 0, stream, b"\0\0\0\0\x09half")
+        reset = await client.until(RST_STREAM, stream=stream)
+        assert reset is not None
+        await eventually_async(lambda: carrier.engine.counts()["calls"] == 0)
