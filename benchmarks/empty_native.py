@@ -67,17 +67,17 @@ class _Unobserved:
 
 async def serve(config: Config, *, batched: bool) -> None:
     """Serve until SIGTERM."""
-    borne = limits(config)
-    http = HttpApp(borne, Cors((), ()), lambda: True)
+    bounds = limits(config)
+    http = HttpApp(bounds, Cors((), ()), lambda: True)
     server, address = open_server(
-        config.server.listen, borne, None, http, share_port=False, require_client_certificate=False
+        config.server.listen, bounds, None, http, share_port=False, require_client_certificate=False
     )
     handler: Any = grpc.unary_unary_rpc_method_handler(
         verify_token, pb.VerifyTokenRequest.FromString, pb.VerifyTokenResponse.SerializeToString
     )
     server.add_generic_rpc_handlers((MethodHandlers({VERIFY_TOKEN: handler}),))
     if batched:
-        check, room = cast(TokenCheck, _EmptyCheck()), Room(borne.max_concurrent_rpcs)
+        check, room = cast(TokenCheck, _EmptyCheck()), Room(bounds.max_concurrent_rpcs)
         server.add_batched(Batched(check, room, _Unobserved(), {VERIFY_TOKEN: _EmptyMethod()}, None))
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

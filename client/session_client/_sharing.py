@@ -151,7 +151,7 @@ class Sharing(Generic[C]):
 
 
 def outcomes(tokens: Sequence[str], answer: pb.BatchVerifyTokensResponse) -> dict[str, Outcome]:
-    """What a call told of each of its tokens; of none, if it did not tell of each."""
+    """The result of each token of a call; no results at all if one is missing."""
     if len(answer.results) != len(tokens):
         return dict.fromkeys(tokens)
     return {

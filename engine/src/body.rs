@@ -66,7 +66,7 @@ fn broken(error: &hyper::Error) -> Broken {
     }
 }
 
-/// What a request is told whose chunks are none.
+/// The fault of a request whose chunks are malformed.
 pub fn no_chunks() -> Fault {
     Fault::malformed("the body is not chunked as HTTP/1.1 demands")
 }

@@ -128,7 +128,7 @@ pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What connections are told when the engine is to end.
+/// How connections learn that the engine is to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Draining {
     No,

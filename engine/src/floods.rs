@@ -119,7 +119,7 @@ pub struct FrameMeter {
 enum Ending {
     No,
     /// So many PINGs are to be answered before the one that counts.
-    Told(u32),
+    Announced(u32),
     /// Requests up to this stream are served.
     After(u32),
 }
@@ -200,10 +200,10 @@ impl FrameMeter {
         self.work.written += bytes as u64;
     }
 
-    /// The connection is told to end; `pings`: others that have not been answered yet.
+    /// The connection has been asked to end; `pings`: others that have not been answered yet.
     pub fn end_softly(&mut self, pings: u32) {
         if self.ending == Ending::No {
-            self.ending = Ending::Told(pings);
+            self.ending = Ending::Announced(pings);
         }
     }
 
@@ -220,8 +220,8 @@ impl FrameMeter {
 
     fn see_pong(&mut self) {
         self.ending = match self.ending {
-            Ending::Told(0) => Ending::After(self.last_stream),
-            Ending::Told(pings) => Ending::Told(pings - 1),
+            Ending::Announced(0) => Ending::After(self.last_stream),
+            Ending::Announced(pings) => Ending::Announced(pings - 1),
             other => other,
         };
     }
