@@ -21,7 +21,7 @@ from tests.support.histories.faults import EVERYWHERE, Fault
 from tests.support.histories.rounds import Rounds
 from tests.support.histories.world import world_in_process
 
-SEEDS = range(1, 1_501, 100)
+SEEDS = (1, 101, 201, 301, 401)
 """Of the rounds that have to be enough for every bug."""
 
 AT_ONCE = 8
@@ -179,10 +179,7 @@ BUGS = (
 async def test_a_planted_bug_is_found(
     bug: Bug, one_binary: RedisBinary, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    """Within fifteen rounds an accept is found that the promise rules out, in a way that the bug concerns.
-
-    The first is nearly always enough; on a busy machine many calls get no answer at all.
-    """
+    """Within five rounds an accept is found that the promise rules out, in a way that the bug concerns."""
     bug.plant(monkeypatch)
     async with world_in_process(one_binary, tmp_path, token_expire=bug.token_expire) as world:
         rounds = Rounds(world, EVERYWHERE, AT_ONCE)
@@ -198,6 +195,6 @@ async def test_without_a_bug_nothing_is_found(one_binary: RedisBinary, tmp_path:
     """The same histories under the same faults, and the code as it is."""
     async with world_in_process(one_binary, tmp_path) as world:
         rounds = Rounds(world, EVERYWHERE, AT_ONCE)
-        for seed, broken in zip(SEEDS, {bug.plant: bug.broken for bug in BUGS}.values(), strict=False):
+        for seed, broken in zip(SEEDS * 2, {bug.plant: bug.broken for bug in BUGS}.values(), strict=False):
             await rounds.run(seed, broken)
     assert not rounds.summary.violations, rounds.summary.text()
