@@ -213,6 +213,6 @@ class Engine:
 
         ``connections``, ``calls``: open now. ``accepted``, ``refused_connections``, ``refused_calls``,
         ``failed_handshakes``, ``malformed``, ``timed_out``, ``floods``: so far. ``accepted`` are requests
-        that were handed over; ``malformed`` those that were refused or reset before they became calls: one that
-        still comes may not be counted yet.
+        that were handed over; ``malformed`` those that were refused or reset before they became calls: one
+        that still comes may not be counted yet.
         """
