@@ -65,16 +65,66 @@ _UNDECODABLE_METADATA: Final = _UndecodableMetadata()
 
 
 class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
-    """Accepts calls of unknown methods as calls of one method."""
+    """Accepts the calls of each method in a task of its own, and those of unknown methods as one method's.
+
+    The library's loop keeps a future for each registered method and waits for all of them anew at every
+    call: with the thirty of a service that is a third of what a call costs.
+    """
+
+    def __init__(
+        self, interceptors: Sequence[grpc.aio.ServerInterceptor], arguments: Options, max_rpcs: int | None
+    ) -> None:
+        loop = cygrpc.get_working_loop()
+        self._running_loop = loop
+        self._seen_by = interceptors
+        self._most = max_rpcs
+        self._open: set[asyncio.Task[None]] = set()
+        self._refused: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
+        self._ended: asyncio.Future[Any] = loop.create_future()
+        self._resolver: Any = None
+        super().__init__(loop, None, (), interceptors, arguments, None)
+
+    def serve_methods(self, methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None]) -> None:
+        """Take all methods by name."""
+        self.add_registered_method_handlers(methods)
+        self._resolver = cygrpc._MethodResolver([], methods)  # noqa: SLF001
 
     def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
-        """The next call of a method; of ``None``, whose name would be decoded, there is none."""
-        if method is None:
-            return asyncio.get_running_loop().create_future()
-        accepted: asyncio.Future[Any] = super()._make_request_call_future(
-            None if method == _UNKNOWN_BYTES else method
-        )
-        return accepted
+        """Begin to accept a method's calls; what the library's loop waits for is the end of that.
+
+        ``None`` stands for methods that are not registered, whose names would be decoded.
+        """
+        if method is not None:
+            self._accepting.append(self._running_loop.create_task(self._accept(method)))
+        return self._ended
+
+    async def _accept(self, method: bytes) -> None:
+        name = method.decode()
+        try:
+            while True:
+                try:
+                    if method == _UNKNOWN_BYTES:
+                        call = await self._request_call()
+                    else:
+                        call = await self._request_registered_call(method)
+                except cygrpc._RequestCallError:  # noqa: SLF001
+                    if not self.is_running():
+                        raise
+                else:
+                    self._begin(name, call)
+        except Exception as error:  # noqa: BLE001 - the library's loop raises it
+            if not self._ended.done():
+                self._ended.set_exception(error)
+
+    def _begin(self, name: str, call: Any) -> None:  # noqa: ANN401 - cygrpc.RPCState
+        loop = self._running_loop
+        exceeded = self._most is not None and len(self._open) >= self._most
+        work = cygrpc._handle_rpc(name, self._resolver, self._seen_by, call, loop, exceeded)  # noqa: SLF001
+        task = loop.create_task(cygrpc._schedule_rpc_coro(work, call, loop, name))  # noqa: SLF001
+        tasks = self._refused if exceeded else self._open
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
 
 class _AioServer(grpc_aio_server.Server):
@@ -86,7 +136,7 @@ class _AioServer(grpc_aio_server.Server):
         # In place of the constructor of grpc.aio.Server, which makes another kind of acceptor.
         self._loop = cygrpc.get_working_loop()
         arguments = grpc_aio_server._augment_channel_arguments(options, None)  # noqa: SLF001
-        self._server = _Acceptor(self._loop, None, (), interceptors, arguments, max_rpcs)
+        self._server = _Acceptor(interceptors, arguments, max_rpcs)
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {_UNKNOWN: None}
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -102,10 +152,8 @@ class _AioServer(grpc_aio_server.Server):
                 raise TypeError(
                     "generic_rpc_handlers: each must be made by grpc.method_handlers_generic_handler"
                 )
-            for name in methods:
-                # Without a handler of its own a registered method is looked up by name.
-                self._methods.setdefault(name, None)
-        super().add_generic_rpc_handlers(handlers)
+            for name, method in methods.items():
+                self._methods.setdefault(name, method)
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
@@ -115,7 +163,7 @@ class _AioServer(grpc_aio_server.Server):
 
     async def start(self) -> None:
         """Serve; returns when it does."""
-        self._server.add_registered_method_handlers(self._methods)
+        self._server.serve_methods(self._methods)
         await super().start()
 
 

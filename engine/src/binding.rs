@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -106,15 +107,24 @@ impl Call {
     }
     fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
         if let (Some(authority), "host") = (self.0.head.uri.authority(), name) {
-            return PyList::new(py, [PyBytes::new(py, authority.as_str().as_bytes())]);
+            return PyList::new(py, [authority.as_str()]);
         }
-        PyList::new(
-            py,
-            self.0.head.headers.get_all(name).iter().map(|value| PyBytes::new(py, value.as_bytes())),
-        )
+        let list = PyList::empty(py);
+        for value in self.0.head.headers.get_all(name) {
+            list.append(text(value.as_bytes()))?;
+        }
+        Ok(list)
     }
     fn certificate<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.0.peer.certificate.as_ref().map(|der| PyBytes::new(py, der))
+    }
+}
+
+/// Text by ISO-8859-1, of which every byte is some.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.is_ascii() => text.into(),
+        _ => bytes.iter().map(|&byte| char::from(byte)).collect(),
     }
 }
 

@@ -28,8 +28,8 @@ from session_service.rpc.limits import Limits
 VERIFY_TOKEN: Final = "/session.v1.SessionService/VerifyToken"  # noqa: S105 - a method
 CHECK: Final = "/envoy.service.auth.v3.Authorization/Check"
 
-Fields = Callable[[str], Sequence[bytes]]
-"""Gives the values that a call's metadata has under a name, in order, as they were sent."""
+Fields = Callable[[str], Sequence[str]]
+"""Gives the values that a call's metadata has under a name, in order."""
 
 
 class BatchedMethod(Protocol):
@@ -71,7 +71,7 @@ class Batched:
 
 def verify_asked(request: pb.VerifyTokenRequest, values: Fields) -> Asked:
     """What a request of VerifyToken wants checked: its own token, else that of the metadata."""
-    token = request.token or bearer_of([each.decode("latin-1") for each in values(AUTHORIZATION)])
+    token = request.token or bearer_of(values(AUTHORIZATION))
     return token, max_staleness_of(request) if request.HasField("max_staleness") else 0.0, None
 
 

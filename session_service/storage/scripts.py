@@ -11,14 +11,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
-from session_service.storage.faults import store_faults
+from session_service.storage.faults import fault_code, store_faults
+
+if TYPE_CHECKING:
+    from session_service.storage.reads import Reads
 
 Part = str | bytes | int
 """One word of a command."""
@@ -45,14 +48,21 @@ class Mutations:
 
     Args:
         client: the primary's; never retries.
+        reads: carry what need not be acknowledged, at a sixth of what it costs over ``client``.
         wait_replicas: replicas that must have a change before it counts as made; 0 = none.
         wait_timeout: seconds to wait for them; below the client's own time-out.
     """
 
     def __init__(
-        self, client: Redis | ClusterClient, *, wait_replicas: int = 0, wait_timeout: float = 0.5
+        self,
+        client: Redis | ClusterClient,
+        reads: Reads,
+        *,
+        wait_replicas: int = 0,
+        wait_timeout: float = 0.5,
     ) -> None:
         self._client = client
+        self._reads = reads
         self._wait = ("WAIT", wait_replicas, int(wait_timeout * 1000)) if wait_replicas else None
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - each script documents its own reply
@@ -62,7 +72,8 @@ class Mutations:
             script: what to run.
             keys: its KEYS, all of one cluster slot.
             *args: its ARGV.
-            acknowledged: whether replicas must have it; not for what may be lost, as activity.
+            acknowledged: whether replicas must have it, and its caller is told for sure whether it was made;
+                not for what may be lost, as activity.
 
         Raises:
             StoreUnavailable: Redis cannot answer, or too few replicas have it; it may have run.
@@ -71,7 +82,9 @@ class Mutations:
         with store_faults():
             try:
                 return await self._send(keys[0], ("EVALSHA", script.sha, *tail), acknowledged)
-            except NoScriptError:
+            except ResponseError as error:
+                if fault_code(error) != "NOSCRIPT":
+                    raise
                 return await self._send(keys[0], ("EVAL", script.text, *tail), acknowledged)
 
     async def command(self, name: str, key: str, *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401
@@ -80,7 +93,10 @@ class Mutations:
             return await self._send(key, (name, key, *args), acknowledged)
 
     async def _send(self, key: str, command: tuple[Part, ...], acknowledged: bool) -> Any:  # noqa: ANN401
-        if self._wait is None or not acknowledged:
+        if not acknowledged:
+            (reply,) = await self._reads.read(key, command)
+            return reply
+        if self._wait is None:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         if isinstance(self._client, ClusterClient):
             reply, acks = await self._client.execute_together(key, command, self._wait)

@@ -96,6 +96,7 @@ class WatchedMutations(Mutations):
 
     Args:
         client: as ``Mutations``.
+        reads: as ``Mutations``; not noted as reads.
         wait_replicas: as ``Mutations``.
         wait_timeout: as ``Mutations``.
         observer: told of each.
@@ -104,12 +105,13 @@ class WatchedMutations(Mutations):
     def __init__(
         self,
         client: Redis | ClusterClient,
+        reads: Reads,
         *,
         wait_replicas: int,
         wait_timeout: float,
         observer: StoreObserver,
     ) -> None:
-        super().__init__(client, wait_replicas=wait_replicas, wait_timeout=wait_timeout)
+        super().__init__(client, reads, wait_replicas=wait_replicas, wait_timeout=wait_timeout)
         self._observer = observer
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - as Mutations

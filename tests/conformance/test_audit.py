@@ -68,7 +68,7 @@ async def test_the_stream_is_capped(store: Store) -> None:
 
 async def test_a_batch_whose_answer_was_lost_is_written_once(store: Store) -> None:
     """Trying again does not double events or counts (I7)."""
-    faltering = Faltering(store.client, 1, made=True, error=StoreUnavailable())
+    faltering = Faltering(store, 1, made=True, error=StoreUnavailable())
     audit = store.through(faltering).audit()
     await audit.open()
     audit.record(LOGIN)
@@ -122,7 +122,7 @@ async def test_closing_while_the_store_is_away_does_not_hang(store: Store) -> No
 
 async def test_a_batch_that_cannot_be_written_does_not_stop_the_trail(store: Store) -> None:
     """A mistake in one batch costs that batch, and shows as a gap."""
-    broken = Faltering(store.client, 1, made=False, error=RuntimeError("a bug"))
+    broken = Faltering(store, 1, made=False, error=RuntimeError("a bug"))
     audit = store.through(broken).audit()
     await audit.open()
     audit.record(LOGIN)
@@ -151,7 +151,7 @@ class Away(Mutations):
     """A store that is away until told otherwise."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.client)
+        super().__init__(store.client, store.reads)
         self.is_away = True
         self.refused = 0
 

@@ -93,7 +93,7 @@ async def test_a_taken_name_is_refused_in_any_case(store: Store) -> None:
 async def test_a_taken_id_is_refused(store: Store) -> None:
     """An id in use keeps its user, and the new name stays free."""
     await store.directory.create(new_user("one", "Ada"))
-    counting = Faltering(store.client, 0, made=False, error=StoreUnavailable())
+    counting = Faltering(store, 0, made=False, error=StoreUnavailable())
     with pytest.raises(UsernameTaken):
         await store.through(counting).directory.create(new_user("one", "Bob"))
     assert counting.count == 0
@@ -121,7 +121,7 @@ async def test_a_claim_made_good_is_not_taken_away(store: Store) -> None:
         claimed.set()
         await go_on.wait()
 
-    slow = store.through(Meddling(store.client, 1, wait)).directory
+    slow = store.through(Meddling(store, 1, wait)).directory
     creating = asyncio.create_task(slow.create(new_user("first", "Ada")))
     await claimed.wait()
 
@@ -161,7 +161,7 @@ async def test_a_creation_that_died_anywhere_is_finished_by_a_retry(
     store: Store, at: int, made: bool, again_as: str
 ) -> None:
     """Whichever step was the last one, made or not, a retry leaves one whole user of that name."""
-    faltering = Faltering(store.client, at, made=made, error=StoreUnavailable())
+    faltering = Faltering(store, at, made=made, error=StoreUnavailable())
     try:
         await store.through(faltering).directory.create(new_user("same-id", "Ada"))
     except StoreUnavailable:
@@ -186,7 +186,7 @@ async def test_a_deletion_that_died_anywhere_is_finished_by_a_retry(
     """Whichever step was the last one, after a retry nothing of the user is left and the name is free."""
     await store.directory.create(new_user("ada", "Ada"))
     await several_sessions(store)
-    faltering = Faltering(store.client, at, made=made, error=StoreUnavailable())
+    faltering = Faltering(store, at, made=made, error=StoreUnavailable())
     try:
         await store.through(faltering).directory.delete("ada")
     except StoreUnavailable:
@@ -200,7 +200,7 @@ async def test_a_deletion_that_died_anywhere_is_finished_by_a_retry(
 async def test_a_deletion_done_again_spares_who_has_the_name_now(store: Store) -> None:
     """A half deleted user is deleted again after somebody took the name: that one keeps it."""
     await store.directory.create(new_user("old", "Ada"))
-    faltering = Faltering(store.client, 3, made=False, error=StoreUnavailable())
+    faltering = Faltering(store, 3, made=False, error=StoreUnavailable())
     with pytest.raises(StoreUnavailable):
         await store.through(faltering).directory.delete("old")
     new = await store.directory.create(new_user("new", "Ada"))
@@ -211,7 +211,7 @@ async def test_a_deletion_done_again_spares_who_has_the_name_now(store: Store) -
 
 async def test_a_claim_cleared_away_during_a_creation_is_made_again(store: Store) -> None:
     """The name is certain once the user is there, whatever happened to the claim before."""
-    clearing = Meddling(store.client, 2, lambda: store.do("DEL", keys.username("ada")))
+    clearing = Meddling(store, 2, lambda: store.do("DEL", keys.username("ada")))
     created = await store.through(clearing).directory.create(new_user())
     assert await store.users.find("Ada") == created
 
@@ -223,7 +223,7 @@ async def test_a_name_lost_during_a_creation_undoes_it(store: Store) -> None:
         await store.do("DEL", keys.username("ada"))
         await store.directory.create(new_user("other", "Ada"))
 
-    losing = Meddling(store.client, 2, lose)
+    losing = Meddling(store, 2, lose)
     with pytest.raises(UsernameTaken):
         await store.through(losing).directory.create(new_user("late", "Ada"))
     assert await store.users.get("late") is None
@@ -235,7 +235,7 @@ async def test_a_stale_claim_is_taken_over_once(store: Store) -> None:
     await store.directory.create(new_user("bob", "Bob"))
     await store.do("SET", keys.username("ada"), "bob")
     assert await store.users.find("ada") is None
-    meddling = Meddling(store.client, 1, lambda: store.directory.create(new_user("first", "Ada")))
+    meddling = Meddling(store, 1, lambda: store.directory.create(new_user("first", "Ada")))
     with pytest.raises(UsernameTaken):
         await store.through(meddling).directory.create(new_user("second", "Ada"))
     user = await store.users.find("Ada")
@@ -329,7 +329,7 @@ async def test_a_session_that_ends_between_batches_hides_no_other(store: Store) 
         [last] = await store.do("ZRANGE", keys.session_index("ada"), -BATCH, -BATCH)
         assert await store.writer().end("ada", last.decode())
 
-    meddling = Meddling(store.client, 1, end_where_the_batch_stopped)
+    meddling = Meddling(store, 1, end_where_the_batch_stopped)
     await store.through(meddling).directory.set_roles("ada", ("changed",))
     assert await roles_of(store, sessions) == {("changed",)}
 
@@ -337,7 +337,7 @@ async def test_a_session_that_ends_between_batches_hides_no_other(store: Store) 
 async def test_of_two_changes_of_roles_the_later_one_holds(store: Store) -> None:
     """A second change comes between the batches of the first: no session keeps the first one's roles."""
     sessions = await crowded_user(store)
-    meddling = Meddling(store.client, 1, lambda: store.directory.set_roles("ada", ("later",)))
+    meddling = Meddling(store, 1, lambda: store.directory.set_roles("ada", ("later",)))
     await store.through(meddling).directory.set_roles("ada", ("earlier",))
     assert await roles_of(store, sessions) == {("later",)}
 

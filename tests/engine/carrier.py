@@ -213,6 +213,6 @@ def told(call: Call) -> bytes:
             "query": call.query,
             "body": call.message.decode("latin-1"),
             "fault": call.fault,
-            "host": [value.decode("latin-1") for value in call.values("host")],
+            "host": call.values("host"),
         }
     ).encode()

@@ -56,11 +56,11 @@ async def test_metadata_is_carried_both_ways(carry: Carry) -> None:
         assert ("x-initial", "1") in tuple(await call.initial_metadata())
         assert tuple(await call.trailing_metadata()) == (("x-trailing", "2"),)
     [taken] = carrier.calls
-    assert taken.values("x-text") == [b"a b", b"c"]
-    assert taken.values("x-bytes-bin") == [b"AP8"]
+    assert taken.values("x-text") == ["a b", "c"]
+    assert taken.values("x-bytes-bin") == ["AP8"]
     headers = taken.headers()
     assert (b"host", carrier.address.encode()) in headers
-    assert taken.values("host") == [carrier.address.encode()]
+    assert taken.values("host") == [carrier.address]
     assert not [name for name, _ in headers if name.startswith(b":")]
 
 

@@ -147,7 +147,7 @@ async def test_what_is_unusual_but_unambiguous_is_read(carry: Carry) -> None:
         assert json.loads((await connection.response()).body)["path"] == "/b"
         await connection.send(b"GET /c?\xc3\xa4=%00&a=b%0d%0a HTTP/1.1\r\nhost: h\r\nx: \xe4\xff\r\n\r\n")
         assert json.loads((await connection.response()).body)["path"] == "/c"
-    assert carrier.calls[-1].values("x") == [b"\xe4\xff"]
+    assert carrier.calls[-1].values("x") == ["\xe4\xff"]
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,9 @@ class FakeCall:
         """All fields."""
         return list(self.fields)
 
-    def values(self, name: str) -> list[bytes]:
+    def values(self, name: str) -> list[str]:
         """Those of one name."""
-        return [value for each, value in self.fields if each == name.encode()]
+        return [value.decode("latin-1") for each, value in self.fields if each == name.encode()]
 
     def certificate(self) -> bytes | None:
         """The client's."""

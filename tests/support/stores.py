@@ -88,7 +88,7 @@ class Store:
         tracking = connections.tracking
         self.client = client
         self.connections = connections
-        self.mutations = mutations or Mutations(client)
+        self.mutations = mutations or Mutations(client, connections.reads)
         self.reads = connections.reads
         self.sessions = RedisSessionReader(self.reads)
         self.watches = RedisSessionWatches(self.reads, tracking)
@@ -137,14 +137,14 @@ class Faltering(Mutations):
     """Breaks once: at its ``at``-th change, before it is made or after (the reply is lost).
 
     Args:
-        client: as ``Mutations`` takes it.
+        store: what is changed.
         at: which change, from 1.
         made: whether that change is made.
         error: what is raised.
     """
 
-    def __init__(self, client: Client, at: int, *, made: bool, error: Exception) -> None:
-        super().__init__(client)
+    def __init__(self, store: Store, at: int, *, made: bool, error: Exception) -> None:
+        super().__init__(store.client, store.reads)
         self.count = 0
         self._at = at
         self._made = made
@@ -172,13 +172,13 @@ class Meddling(Mutations):
     """Lets something else happen right after its ``after``-th change.
 
     Args:
-        client: as ``Mutations`` takes it.
+        store: what is changed.
         after: which change, from 1.
         meanwhile: what happens then.
     """
 
-    def __init__(self, client: Client, after: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(client)
+    def __init__(self, store: Store, after: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(store.client, store.reads)
         self._left = after
         self._meanwhile = meanwhile
 

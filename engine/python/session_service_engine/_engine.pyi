@@ -67,8 +67,8 @@ class Call:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All header fields in order, pseudo-headers left out (``:authority`` is ``host``)."""
 
-    def values(self, name: str) -> list[bytes]:
-        """The values of one field, in order."""
+    def values(self, name: str) -> list[str]:
+        """The values of one field, in order, read as ISO-8859-1."""
 
     def certificate(self) -> bytes | None:
         """The client's certificate in DER, verified; ``None`` without one."""

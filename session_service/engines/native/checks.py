@@ -150,7 +150,7 @@ class ForwardAuthKind:
 
     def asked(self, call: Call) -> Asked:
         """What the request wants checked; the role is what is known besides."""
-        return self._page.asked(partial(_texts, call), call.query)
+        return self._page.asked(call.values, call.query)
 
     def answer(self, call: Call, known: str | None, outcome: Outcome | None, answers: Answers) -> str:
         """Answer with a page, the same for the same identity."""
@@ -381,9 +381,6 @@ def with_role(outcome: Outcome | None, role: str) -> Outcome | None:
 
 def _request(call: Call) -> HttpRequest:
     """What REST's VerifyToken looks at in a request."""
-    headers = [(_ORIGIN, value.decode("latin-1")) for value in call.values(_ORIGIN)]
+    headers = [(_ORIGIN, value) for value in call.values(_ORIGIN)]
     return HttpRequest(call.verb, call.path, call.query, headers, call.message)
 
-
-def _texts(call: Call, name: str) -> list[str]:
-    return [value.decode("latin-1") for value in call.values(name)]

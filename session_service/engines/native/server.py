@@ -259,7 +259,7 @@ class NativeServer:
     def _always(self, call: Call) -> Pairs:
         """Header fields that the response to a call of gRPC-Web begins with."""
         origins = call.values("origin")
-        return encoded(self._http.cross_origin(origins[0].decode("latin-1") if len(origins) == 1 else None))
+        return encoded(self._http.cross_origin(origins[0] if len(origins) == 1 else None))
 
     # --
 

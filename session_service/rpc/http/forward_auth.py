@@ -85,8 +85,10 @@ def _target(values: Callable[[str], Sequence[str]]) -> str:
 
     A gateway that sets one of the headers passes the other on as the client wrote it.
     """
-    targets = {value for name in _TARGETS for value in values(name)}
-    return targets.pop() if len(targets) == 1 else ""
+    targets = [value for name in _TARGETS for value in values(name)]
+    if not targets:
+        return ""
+    return targets[0] if targets.count(targets[0]) == len(targets) else ""
 
 
 def _joined(values: Sequence[str], separator: str) -> str | None:

@@ -13,7 +13,7 @@ from session_service.domain.policy import new_id
 from session_service.storage import keys
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.connections import RedisConnections
-from session_service.storage.scripts import Mutations
+from session_service.storage.scripts import Mutations, load
 from session_service.storage.settings import RedisSettings
 from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisServer, eventually_async
 from tests.support.stores import Store, new_session, new_user
@@ -37,7 +37,7 @@ async def store(connect: Connect, redis_server: RedisServer) -> Store:
 
 def waiting(store: Store, replicas: int) -> Store:
     """The same stores, each change acknowledged by so many replicas."""
-    return store.through(Mutations(store.client, wait_replicas=replicas, wait_timeout=0.3))
+    return store.through(Mutations(store.client, store.reads, wait_replicas=replicas, wait_timeout=0.3))
 
 
 async def test_a_forgotten_script_is_sent_again_and_runs_once(store: Store) -> None:
@@ -48,27 +48,33 @@ async def test_a_forgotten_script_is_sent_again_and_runs_once(store: Store) -> N
         assert int(await store.do("GET", keys.login_attempts("account", "ada"))) == count
 
 
+@pytest.mark.parametrize("acknowledged", [True, False])
 async def test_a_change_whose_answer_is_lost_is_not_made_twice(
-    connect: Connect, start_redis: StartRedis
+    connect: Connect, start_redis: StartRedis, *, acknowledged: bool
 ) -> None:
     """Redis stalls after it was asked: the caller learns that nothing is known, and nobody asks again."""
     server = start_redis()
     connections = await connect(at(server, command_timeout=0.2))
     store = Store(connections.client, connections)
-    await store.attempts.take("account", "ada", 100, 60)
-    server.pause()
-    with pytest.raises(StoreUnavailable):
-        await store.attempts.take("account", "ada", 100, 60)
-    server.resume()
+    key = keys.login_attempts("account", "ada")
+
+    async def change() -> None:
+        await store.mutations.run(load("take"), [key], 100, 60_000, acknowledged=acknowledged)
 
     async def count() -> int:
-        return int(await store.do("GET", keys.login_attempts("account", "ada")))
+        return int(await store.do("GET", key))
 
     async def lost_one_was_made() -> bool:
         return await count() == 2
 
+    await change()
+    server.pause()
+    with pytest.raises(StoreUnavailable):
+        await change()
+    server.resume()
     await eventually_async(lost_one_was_made)
-    await store.attempts.take("account", "ada", 100, 60)
+    await eventually_async(connections.ping)
+    await change()
     assert await count() == 3
 
 
