@@ -12,7 +12,7 @@ from session_api.v1.error_reason_pb2 import ErrorReason
 
 from session_service.domain.errors import FieldViolation, InvalidArgument, RetryLater
 from session_service.domain.models import Identity
-from session_service.rpc.conversions import verified_message
+from session_service.rpc.conversions import verified_bytes
 from session_service.rpc.status import coded
 
 MAX_TOKENS: Final = 256
@@ -54,9 +54,9 @@ def batch_message(answers: Iterable[Identity | Exception]) -> pb.BatchVerifyToke
     message = pb.BatchVerifyTokensResponse()
     for answer in answers:
         result = message.results.add()
-        # Copied into its place: a submessage that is passed in is copied once more.
         if isinstance(answer, Identity):
-            result.verified.CopyFrom(verified_message(answer))
+            # Parsed from what is remembered, which costs a third of setting the fields.
+            result.verified.MergeFromString(verified_bytes(answer))
         else:
             result.failure.CopyFrom(check_failure(answer))
     return message

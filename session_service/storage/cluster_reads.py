@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.crc import key_slot
@@ -20,7 +21,7 @@ from session_service.storage.channel import ReadChannel
 from session_service.storage.dialling import being_cancelled
 from session_service.storage.faults import fault_code
 from session_service.storage.link import Command, FailedReplies
-from session_service.storage.reads import dealt_out, gathered, raise_first_error
+from session_service.storage.reads import raise_first_error
 from session_service.storage.topology import SLOTS, SlotRange, node_address
 
 if TYPE_CHECKING:
@@ -122,16 +123,6 @@ class ClusterReads:
         except FailedReplies as failed:
             return await self._follow(owner, commands, failed.replies)
 
-    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
-        """Run the commands of each group where its key is; see ``Reads.read_each``."""
-        shares = self._shares(groups)
-        answers = await asyncio.gather(*(outcomes for _, outcomes in shares))
-        found: list[Any] = [None] * len(groups)
-        for (places, _), outcomes in zip(shares, answers, strict=True):
-            for place, outcome in zip(places, outcomes, strict=True):
-                found[place] = outcome
-        return found
-
     def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """Ask each question where its key is; see ``Reads.ask``."""
         for places, outcomes in self._shares([question.group for question in questions]):
@@ -154,11 +145,11 @@ class ClusterReads:
             self._stale.set()
             return [StoreUnavailable()] * len(groups)
         try:
-            return dealt_out(await owner.read(gathered(groups)), groups)
+            return _dealt_out(await owner.read(_gathered(groups)), groups)
         except StoreUnavailable as error:
             return [error] * len(groups)
         except FailedReplies as failed:
-            dealt = zip(groups, dealt_out(failed.replies, groups), strict=True)
+            dealt = zip(groups, _dealt_out(failed.replies, groups), strict=True)
             following = (self._follow(owner, commands, replies) for (_, commands), replies in dealt)
             followed: list[Any] = await asyncio.gather(*following, return_exceptions=True)
             return followed
@@ -268,6 +259,17 @@ class ClusterReads:
             await asyncio.sleep(self._command_timeout)
         finally:
             await channel.close()
+
+
+def _gathered(groups: Sequence[Group]) -> tuple[Command, ...]:
+    """The commands of all groups, one after the other."""
+    return tuple(chain.from_iterable(commands for _, commands in groups))
+
+
+def _dealt_out(replies: Sequence[Any], groups: Sequence[Group]) -> list[Any]:
+    """To each group the replies to its commands, as a list; the reverse of ``_gathered``."""
+    rest = iter(replies)
+    return [list(islice(rest, len(commands))) for _, commands in groups]
 
 
 async def _deliver(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from redis.exceptions import ResponseError
@@ -55,22 +54,13 @@ class Reads(Protocol):
             redis.exceptions.ResponseError: a command is wrong.
         """
 
-    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
+    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """Read for many keys in one round trip, or in one to each primary at the same time.
 
         Args:
-            groups: for each key what ``read`` takes.
-
-        Returns:
-            For each group, in order, what ``read`` returns or raises.
-        """
-
-    def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
-        """As ``read_each`` without a task, for those who take what each primary answers by itself.
-
-        Args:
             questions: at least one.
-            on_outcomes: called once for each primary, which may be before this returns; must not raise.
+            on_outcomes: called once for each primary, which may be before this returns, with what ``read``
+                returns or raises for each of its questions; must not raise.
         """
 
     async def track(self, key: str, /, *commands: Command) -> tuple[list[Any], Link | None]:
@@ -100,15 +90,6 @@ class PrimaryReads:
         except FailedReplies as failed:
             raise_first_error(failed)
 
-    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
-        """Run the commands of all groups; see ``Reads.read_each``."""
-        try:
-            return dealt_out(await self._channel.read(gathered(groups)), groups)
-        except StoreUnavailable as error:
-            return [error] * len(groups)
-        except FailedReplies as failed:
-            return [_or_first_error(replies) for replies in dealt_out(failed.replies, groups)]
-
     def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """All questions are one primary's; see ``Reads.ask``."""
         places = range(len(questions))
@@ -137,17 +118,6 @@ def raise_first_error(failed: FailedReplies) -> NoReturn:
     if is_store_fault(error):
         raise store_unavailable(error) from error
     raise error
-
-
-def gathered(groups: Sequence[Group]) -> tuple[Command, ...]:
-    """The commands of all groups, one after the other."""
-    return tuple(chain.from_iterable(commands for _, commands in groups))
-
-
-def dealt_out(replies: Sequence[Any], groups: Sequence[Group]) -> list[Any]:
-    """To each group the replies to its commands, as a list; the reverse of ``gathered``."""
-    rest = iter(replies)
-    return [list(islice(rest, len(commands))) for _, commands in groups]
 
 
 def in_pairs(replies: Sequence[Any]) -> list[Any]:

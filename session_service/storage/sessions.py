@@ -15,6 +15,7 @@ Expiry is Redis's own (``PEXPIREAT`` on each key); expired-key events are not re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -96,7 +97,21 @@ class RedisSessionReader:
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip."""
-        return _states(await self._reads.read_each(_readings(claims)))
+        states: list[LiveState | Exception | None] = [None] * len(claims)
+        known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        missing = len(claims)
+
+        def take(places: Sequence[int], said: Sequence[LiveState | Exception | None]) -> None:
+            nonlocal missing
+            for place, state in zip(places, said, strict=True):
+                states[place] = state
+            missing -= len(places)
+            if not missing and not known.done():
+                known.set_result(None)
+
+        self.ask(claims, take)
+        await known
+        return states
 
     def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """As ``read_all``, apart for each primary; see ``SessionReader.ask``."""
@@ -151,10 +166,6 @@ def _reading(user_id: str, session_id: str, token_id: str) -> Group:
     return key, (("GET", keys.token(user_id, token_id)), ("HMGET", key, *LIVE_FIELDS))
 
 
-def _readings(claims: Sequence[AccessClaims]) -> list[Group]:
-    return [_reading(each.user_id, each.session_id, each.token_id) for each in claims]
-
-
 class _Question:
     """What is read of a token and its session, kept with its claims; a ``reads.Question``.
 
@@ -190,10 +201,6 @@ def _question(claims: AccessClaims) -> _Question:
         return memory.question
     memory.question = made = _Question(claims.user_id, claims.session_id, claims.token_id)
     return made
-
-
-def _states(outcomes: Sequence[Outcome]) -> list[LiveState | Exception | None]:
-    return [_state_or_error(outcome) for outcome in outcomes]
 
 
 def _state_or_error(outcome: Outcome) -> LiveState | Exception | None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import Group, OnOutcomes, Outcome, Question, Reads
+from session_service.storage.reads import OnOutcomes, Outcome, Question, Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -55,13 +55,6 @@ class WatchedReads:
             raise
         self._observer.read(time.perf_counter() - started)
         return replies
-
-    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
-        """Run the commands of each group, noted as one read; see ``Reads.read_each``."""
-        started = time.perf_counter()
-        found = await self._reads.read_each(groups)
-        self._note(started, found)
-        return found
 
     def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
         """Ask questions, noted as a read of each primary; see ``Reads.ask``."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
-    from session_service.storage.reads import Group, OnOutcomes, Outcome, Question
+    from session_service.storage.reads import OnOutcomes, Question
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -221,17 +221,13 @@ class FakeConnections:
         replies = iter(await self.read(key, *(each for each in commands if each != CACHING)))
         return [b"OK" if each == CACHING else next(replies) for each in commands], None
 
-    async def read_each(self, groups: Sequence[Group]) -> list[Outcome]:
-        """Run the commands of each group in a pipeline of its own."""
-        reads = (self.read(key, *commands) for key, commands in groups)
-        found: list[Any] = await asyncio.gather(*reads, return_exceptions=True)
-        return found
-
     def ask(self, questions: Sequence[Question], on_outcomes: OnOutcomes) -> None:
-        """All in one task."""
+        """All in one task, each in a pipeline of its own."""
 
         async def ask() -> None:
-            on_outcomes(range(len(questions)), await self.read_each([each.group for each in questions]))
+            reads = (self.read(key, *commands) for key, commands in (each.group for each in questions))
+            found: list[Any] = await asyncio.gather(*reads, return_exceptions=True)
+            on_outcomes(range(len(questions)), found)
 
         self._asking = asyncio.create_task(ask())
 

@@ -383,4 +383,3 @@ def _request(call: Call) -> HttpRequest:
     """What REST's VerifyToken looks at in a request."""
     headers = [(_ORIGIN, value) for value in call.values(_ORIGIN)]
     return HttpRequest(call.verb, call.path, call.query, headers, call.message)
-
