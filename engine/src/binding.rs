@@ -253,10 +253,19 @@ impl Engine {
         self.shared.handover.hush();
     }
 
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    fn quiet(&self) -> bool {
+        self.shared.handover.quiet()
+    }
+
+    #[pyo3(signature = (*, hushed = false))]
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        hushed: bool,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
         let (calls, events) = (PyList::empty(py), PyList::empty(py));
         let (now, python_now) = (Instant::now(), monotonic());
-        for item in self.shared.handover.take() {
+        for item in self.shared.handover.take(hushed) {
             match item {
                 Item::Call(call) => {
                     self.shared.counts.untaken.fetch_sub(1, Ordering::Relaxed);

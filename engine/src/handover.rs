@@ -39,7 +39,7 @@ enum Signal {
     Idle,
     /// The taker has been woken.
     Raised,
-    /// No item wakes the taker until it has taken.
+    /// No item wakes the taker until it has taken, or found that nothing waits.
     Hushed,
 }
 
@@ -89,14 +89,24 @@ impl<T, W: Wake> Handover<T, W> {
         waiting.signal = Signal::Hushed;
     }
 
-    /// Everything that waits.
-    pub fn take(&self) -> Vec<T> {
+    /// Everything that waits; what comes next wakes the taker, or hushed as by `hush` nothing does.
+    pub fn take(&self, hushed: bool) -> Vec<T> {
         let mut waiting = self.lock();
         if waiting.signal == Signal::Raised {
             self.wake.drain();
         }
-        waiting.signal = Signal::Idle;
+        waiting.signal = if hushed { Signal::Hushed } else { Signal::Idle };
         std::mem::take(&mut waiting.items)
+    }
+
+    /// Whether nothing waits; if so, what comes next wakes the taker.
+    pub fn quiet(&self) -> bool {
+        let mut waiting = self.lock();
+        let quiet = waiting.items.is_empty();
+        if quiet && waiting.signal == Signal::Hushed {
+            waiting.signal = Signal::Idle;
+        }
+        quiet
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
@@ -214,9 +224,9 @@ mod tests {
         handover.publish(&mut vec![3]);
         assert!(readable(&handover));
 
-        assert_eq!(handover.take(), [1, 2, 3]);
+        assert_eq!(handover.take(false), [1, 2, 3]);
         assert!(!readable(&handover));
-        assert!(handover.take().is_empty());
+        assert!(handover.take(false).is_empty());
 
         handover.publish(&mut vec![4]);
         assert!(readable(&handover));
@@ -237,7 +247,7 @@ mod tests {
         handover.publish(&mut vec![2]);
         assert!(!readable(&handover));
 
-        assert_eq!(handover.take(), [1, 2]);
+        assert_eq!(handover.take(false), [1, 2]);
         assert!(!readable(&handover));
         handover.publish(&mut vec![3]);
         assert!(readable(&handover));
@@ -260,7 +270,7 @@ mod tests {
                 let mut poll = libc::pollfd { fd: handover.fileno(), events: libc::POLLIN, revents: 0 };
                 // SAFETY: one pollfd.
                 assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1, "a wake-up was lost");
-                taken.extend(handover.take());
+                taken.extend(handover.take(false));
             }
         });
         taken.sort_unstable();

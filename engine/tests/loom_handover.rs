@@ -63,7 +63,7 @@ fn whoever_sleeps_after_a_take_is_woken_by_what_comes() {
         let mut taken = Vec::new();
         while taken.len() < 3 {
             descriptor.sleep();
-            taken.extend(handover.take());
+            taken.extend(handover.take(false));
         }
         for each in publishers {
             each.join().unwrap();
@@ -82,7 +82,7 @@ fn what_is_published_while_hushed_is_taken_and_what_comes_later_wakes() {
         while taken.len() < 3 {
             descriptor.sleep();
             handover.hush();
-            taken.extend(handover.take());
+            taken.extend(handover.take(false));
         }
         for each in publishers {
             each.join().unwrap();
@@ -98,12 +98,35 @@ fn a_hush_before_anything_waits_loses_nothing() {
         let (handover, descriptor) = handover();
         let publisher = publisher(&handover, &[1, 2]);
         handover.hush();
-        let mut taken = handover.take();
+        let mut taken = handover.take(false);
         while taken.len() < 2 {
             descriptor.sleep();
-            taken.extend(handover.take());
+            taken.extend(handover.take(false));
         }
         publisher.join().unwrap();
         assert_eq!(taken, [1, 2]);
+    });
+}
+
+#[test]
+fn whoever_takes_hushed_until_nothing_waits_is_woken_by_what_comes() {
+    loom::model(|| {
+        let (handover, descriptor) = handover();
+        let publishers = [publisher(&handover, &[1, 2]), publisher(&handover, &[3])];
+        let mut taken = Vec::new();
+        while taken.len() < 3 {
+            descriptor.sleep();
+            loop {
+                taken.extend(handover.take(true));
+                if handover.quiet() {
+                    break;
+                }
+            }
+        }
+        for each in publishers {
+            each.join().unwrap();
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 3]);
     });
 }

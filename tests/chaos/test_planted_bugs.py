@@ -21,8 +21,9 @@ from tests.support.histories.faults import EVERYWHERE, Fault
 from tests.support.histories.rounds import Rounds
 from tests.support.histories.world import world_in_process
 
-SEEDS = (1, 101, 201, 301, 401)
-"""Of the rounds that have to be enough for every bug."""
+SEEDS = range(1, 1_501, 100)
+"""Of the rounds that have to be enough for every bug. Where nothing else runs, the first few are: a busy
+machine leaves few of their calls answered in time, and fewer that could be stale."""
 
 AT_ONCE = 8
 
@@ -179,7 +180,7 @@ BUGS = (
 async def test_a_planted_bug_is_found(
     bug: Bug, one_binary: RedisBinary, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    """Within five rounds an accept is found that the promise rules out, in a way that the bug concerns."""
+    """Within fifteen rounds an accept is found that the promise rules out, in a way that the bug concerns."""
     bug.plant(monkeypatch)
     async with world_in_process(one_binary, tmp_path, token_expire=bug.token_expire) as world:
         rounds = Rounds(world, EVERYWHERE, AT_ONCE)
@@ -195,6 +196,6 @@ async def test_without_a_bug_nothing_is_found(one_binary: RedisBinary, tmp_path:
     """The same histories under the same faults, and the code as it is."""
     async with world_in_process(one_binary, tmp_path) as world:
         rounds = Rounds(world, EVERYWHERE, AT_ONCE)
-        for seed, broken in zip(SEEDS * 2, {bug.plant: bug.broken for bug in BUGS}.values(), strict=False):
+        for seed, broken in zip(SEEDS, {bug.plant: bug.broken for bug in BUGS}.values(), strict=False):
             await rounds.run(seed, broken)
     assert not rounds.summary.violations, rounds.summary.text()

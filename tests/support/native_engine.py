@@ -166,15 +166,22 @@ class FakeEngine:
         """Be unreadable until something comes after the next ``take``."""
         os.read(self._reader, 1)
 
-    def take(self) -> tuple[list[FakeCall], list[Event]]:
+    def take(self, *, hushed: bool = False) -> tuple[list[FakeCall], list[Event]]:
         """What waits."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 1)
-        self._signalled = False
+        self._signalled = hushed
         calls, events = self._calls, self._events
         self._calls, self._events = [], []
         self.takes.append(len(calls))
         return calls, events
+
+    def quiet(self) -> bool:
+        """Whether nothing waits; what comes next is told of then."""
+        if self._calls or self._events:
+            return False
+        self._signalled = False
+        return True
 
     def answer(self, answers: Sequence[tuple[int, bytes | FakeReply]]) -> None:
         """End unary calls, and such of plain HTTP."""

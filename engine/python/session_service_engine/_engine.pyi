@@ -148,8 +148,16 @@ class Engine:
     def hush(self) -> None:
         """Make ``fileno`` unreadable until something comes after the next ``take``."""
 
-    def take(self) -> tuple[list[Call], list[Event]]:
-        """Everything that waits; to be called once ``fileno`` is readable."""
+    def take(self, *, hushed: bool = False) -> tuple[list[Call], list[Event]]:
+        """Everything that waits; to be called once ``fileno`` is readable.
+
+        Args:
+            hushed: keep ``fileno`` unreadable, whatever comes, until ``quiet`` has said that nothing waits:
+                who takes again before waiting saves both sides the wake-up.
+        """
+
+    def quiet(self) -> bool:
+        """Whether nothing waits to be taken; if so, what comes next makes ``fileno`` readable."""
 
     def answer(self, answers: Sequence[tuple[int, bytes | Reply]]) -> None:
         """End ``UNARY`` calls with OK and a message, calls of ``HTTP`` with a reply, each by its id.

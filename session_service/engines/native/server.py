@@ -11,7 +11,7 @@ import logging
 import math
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
@@ -178,7 +178,15 @@ class NativeServer:
         self._take()
 
     def _take(self) -> None:
-        calls, events = self._engine.take()
+        """Serve what waits; what comes meanwhile is served in the next turn of the loop, and wakes nobody."""
+        calls, events = self._engine.take(hushed=True)
+        try:
+            self._serve(calls, events)
+        finally:
+            if not self._engine.quiet():
+                self._loop.call_soon(self._woken)
+
+    def _serve(self, calls: Sequence[Call], events: Sequence[Event]) -> None:
         checks: list[tuple[Kind, Call]] = []
         for call in calls:
             kind = self._kind(call)
