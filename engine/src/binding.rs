@@ -30,17 +30,28 @@ const GONE: i32 = 3;
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 #[pyclass(frozen, module = "session_service_engine")]
-pub struct Call(Box<NewCall>, f64);
+pub struct Call {
+    new: Option<Box<NewCall>>,
+    /// On Python's monotonic clock.
+    arrived: f64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.shared.give_back(self.new.take());
+    }
+}
 
 #[pymethods]
 impl Call {
     #[getter]
     fn id(&self) -> u64 {
-        self.0.id
+        self.call().id
     }
     #[getter]
     fn kind(&self) -> i32 {
-        match self.0.kind {
+        match self.call().kind {
             Kind::Unary => UNARY,
             Kind::Stream => STREAM,
             Kind::Http => HTTP,
@@ -48,51 +59,51 @@ impl Call {
     }
     #[getter]
     fn method(&self) -> i32 {
-        self.0.method
+        self.call().method
     }
     #[getter]
     fn path(&self) -> &str {
-        self.0.head.uri.path()
+        self.call().head.uri.path()
     }
     #[getter]
     fn query(&self) -> &str {
-        self.0.head.uri.query().unwrap_or("")
+        self.call().head.uri.query().unwrap_or("")
     }
     #[getter]
     fn verb(&self) -> &str {
-        self.0.head.method.as_str()
+        self.call().head.method.as_str()
     }
     #[getter]
     fn message<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.message)
+        PyBytes::new(py, &self.call().message)
     }
     #[getter]
     fn fault(&self) -> Option<(&'static str, &str)> {
-        self.0.fault.as_ref().map(|fault| (fault.kind.name(), fault.text.as_str()))
+        self.call().fault.as_ref().map(|fault| (fault.kind.name(), fault.text.as_str()))
     }
     #[getter]
     fn arrived(&self) -> f64 {
-        self.seconds(self.0.arrived)
+        self.seconds(self.call().arrived)
     }
     #[getter]
     fn deadline(&self) -> f64 {
-        self.0.deadline.map_or(f64::INFINITY, |deadline| self.seconds(deadline))
+        self.call().deadline.map_or(f64::INFINITY, |deadline| self.seconds(deadline))
     }
     #[getter]
     fn web(&self) -> bool {
-        self.0.web
+        self.call().web
     }
     #[getter]
     fn secure(&self) -> bool {
-        self.0.peer.secure
+        self.call().peer.secure
     }
     #[getter]
     fn peer(&self) -> &str {
-        &self.0.peer.address
+        &self.call().peer.address
     }
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        let head = &self.0.head;
+        let head = &self.call().head;
         let authority = head.uri.authority();
         if let Some(authority) = authority {
             list.append((PyBytes::new(py, b"host"), PyBytes::new(py, authority.as_str().as_bytes())))?;
@@ -106,17 +117,17 @@ impl Call {
         Ok(list)
     }
     fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
-        if let (Some(authority), "host") = (self.0.head.uri.authority(), name) {
+        if let (Some(authority), "host") = (self.call().head.uri.authority(), name) {
             return PyList::new(py, [authority.as_str()]);
         }
         let list = PyList::empty(py);
-        for value in self.0.head.headers.get_all(name) {
+        for value in self.call().head.headers.get_all(name) {
             list.append(text(value.as_bytes()))?;
         }
         Ok(list)
     }
     fn certificate<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.0.peer.certificate.as_ref().map(|der| PyBytes::new(py, der))
+        self.call().peer.certificate.as_ref().map(|der| PyBytes::new(py, der))
     }
 }
 
@@ -129,11 +140,15 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 impl Call {
+    fn call(&self) -> &NewCall {
+        self.new.as_deref().expect("it is there until it is dropped")
+    }
+
     /// An instant on Python's monotonic clock.
     fn seconds(&self, instant: Instant) -> f64 {
         let since = |later: Instant, earlier: Instant| later.saturating_duration_since(earlier).as_secs_f64();
-        let arrived = self.0.arrived;
-        self.1 + since(instant, arrived) - since(arrived, instant)
+        let arrived = self.call().arrived;
+        self.arrived + since(instant, arrived) - since(arrived, instant)
     }
 }
 
@@ -145,11 +160,11 @@ pub struct Engine {
 
 /// A response of plain HTTP that may be sent many times.
 #[pyclass(frozen, module = "session_service_engine")]
-pub struct Reply(Response<()>, Bytes);
+pub struct Reply(Arc<(Response<()>, Bytes)>);
 
 impl Reply {
     fn order(&self, call: u64) -> Order {
-        Order::Respond(call, self.0.clone(), self.1.clone())
+        Order::Respond(call, self.0.clone())
     }
 }
 
@@ -258,11 +273,7 @@ impl Engine {
     }
 
     #[pyo3(signature = (*, hushed = false))]
-    fn take<'py>(
-        &self,
-        py: Python<'py>,
-        hushed: bool,
-    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    fn take<'py>(&self, py: Python<'py>, hushed: bool) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
         let (calls, events) = (PyList::empty(py), PyList::empty(py));
         let (now, python_now) = (Instant::now(), monotonic());
         for item in self.shared.handover.take(hushed) {
@@ -270,7 +281,7 @@ impl Engine {
                 Item::Call(call) => {
                     self.shared.counts.untaken.fetch_sub(1, Ordering::Relaxed);
                     let arrived = python_now - now.saturating_duration_since(call.arrived).as_secs_f64();
-                    calls.append(Call(call, arrived))?;
+                    calls.append(Call { new: Some(call), arrived, shared: self.shared.clone() })?;
                 }
                 Item::Event(id, event) => events.append(brought(py, id, event)?)?,
             }
@@ -311,7 +322,7 @@ impl Engine {
     }
 
     fn reply(&self, status: u16, headers: Pairs, body: &[u8]) -> PyResult<Reply> {
-        Ok(Reply(response(status, headers)?, Bytes::copy_from_slice(body)))
+        Ok(Reply(Arc::new((response(status, headers)?, Bytes::copy_from_slice(body)))))
     }
 
     fn respond(&self, call: u64, status: u16, headers: Pairs, body: &[u8]) -> PyResult<()> {

@@ -83,7 +83,7 @@ pub enum StreamOrder {
 pub enum Order {
     Answer(u64, Bytes),
     Finish(u64, Finish),
-    Respond(u64, Response<()>, Bytes),
+    Respond(u64, Arc<(Response<()>, Bytes)>),
     Stream(u64, StreamOrder),
     Listen(std::os::fd::OwnedFd),
     StopListening,

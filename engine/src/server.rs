@@ -1,6 +1,6 @@
 //! The network's thread: accepts connections, carries out orders, ends what is overdue.
 
-use crate::calls::{Counts, Draining, Item, Net, Order, Peer, StreamOrder, Way, count};
+use crate::calls::{Counts, Draining, Item, Net, NewCall, Order, Peer, StreamOrder, Way, count};
 use crate::handover::Handover;
 use crate::settings::{self, Form, Settings};
 use crate::{http1, http2, reply, socket, stream, tls};
@@ -25,6 +25,7 @@ pub struct Shared {
     pub served: tls::Served,
     orders: Mutex<Vec<Order>>,
     ordered: Notify,
+    spent: Mutex<Vec<NewCall>>,
 }
 
 impl Shared {
@@ -35,6 +36,7 @@ impl Shared {
             served: tls::Served::default(),
             orders: Mutex::default(),
             ordered: Notify::new(),
+            spent: Mutex::default(),
         })
     }
 
@@ -49,8 +51,20 @@ impl Shared {
         }
     }
 
+    /// Have a call that Python is through with freed by the thread that made it.
+    ///
+    /// Freed here, each of its ten pieces would go back to the other thread's part of the heap, under its lock.
+    pub fn give_back(&self, call: Option<Box<NewCall>>) {
+        let Some(call) = call.filter(|call| call.message.len() <= settings::SPENT_BYTES) else { return };
+        let mut spent = self.spent.lock().expect("nothing panics while it is locked");
+        if spent.len() < settings::SPENT_CALLS {
+            spent.push(*call);
+        }
+    }
+
     async fn next_orders(&self) -> Vec<Order> {
         loop {
+            drop(std::mem::take(&mut *self.spent.lock().expect("nothing panics while it is locked")));
             let orders = std::mem::take(&mut *self.orders.lock().expect("nothing panics while it is locked"));
             if !orders.is_empty() {
                 return orders;
@@ -93,9 +107,11 @@ async fn obey(net: &Rc<Net>, shared: &Arc<Shared>) {
                     Some((form, way)) => reply::end(form, way, finish),
                     None => {}
                 },
-                Order::Respond(id, head, body) => {
+                Order::Respond(id, whole) => {
                     if let Some(open) = net.leave(id) {
                         let only_head = open.form == Form::Http { only_head: true };
+                        // Copied here, by the thread that frees it.
+                        let (head, body) = (*whole).clone();
                         reply::whole(open.way, head, body, only_head);
                     }
                 }

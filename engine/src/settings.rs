@@ -44,6 +44,10 @@ pub const PREFIX: usize = 5;
 pub const MESSAGES_AT_ONCE: usize = 256;
 pub const MESSAGE_BYTES_AT_ONCE: usize = 256 << 10;
 
+/// Calls that Python is through with and that wait to be freed, and what each may have for a message.
+pub const SPENT_CALLS: usize = 128;
+pub const SPENT_BYTES: usize = 4 << 10;
+
 pub struct Rpc {
     pub index: i32,
     pub streams: bool,

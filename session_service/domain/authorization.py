@@ -22,6 +22,8 @@ class Authorization:
         self._check = check
         self._credentials = credentials
         self._public_paths = public_paths
+        self.looks_at_paths = bool(public_paths)
+        """Whether any path is public; else a target is of no interest."""
 
     def asked(self, target: str, authorization: str | None, cookies: str | None, role: str | None) -> Asked:
         """What is to be checked before a request may pass: nothing where it is public, whatever token it has.

@@ -151,6 +151,7 @@ class TokenCheck:
         asked: list[int] = []
         claims: list[AccessClaims] = []
         row_ends, begun = first + _SIGNATURES_IN_A_ROW, self._steady()
+        near = self._near
         for place in range(first, len(tokens)):
             if place == row_ends:
                 row_ends += _SIGNATURES_IN_A_ROW
@@ -160,7 +161,7 @@ class TokenCheck:
             bound = bounds[place]
             try:
                 each = self._claims(tokens[place])
-                identity = self._near.get(each.token_id, bound) if bound else None
+                identity = near.get(each.token_id, bound) if bound else None
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this token's alone
                 known.append(place)
                 outcomes.append(error)
@@ -168,7 +169,7 @@ class TokenCheck:
             if identity is not None:
                 known.append(place)
                 outcomes.append(identity)
-            elif bound and each.token_id not in self._near:
+            elif bound and each.token_id not in near:
                 self._begin(self._settle_alone(place, each, bound, settle))
             else:
                 asked.append(place)

@@ -17,10 +17,14 @@ NEAR_CACHE_SIZE: Final = 32_768
 """Answers that are remembered, about 1 KB each."""
 
 
+# So many in a row at most, lest one answer wait while all are looked at.
+_CHANCES: Final = 16
+
+
 class Remembered(Watch):
     """An answer, or the place for one that is being asked for."""
 
-    __slots__ = ("_cache", "identity", "token_id", "until")
+    __slots__ = ("_cache", "identity", "token_id", "until", "used")
 
     def __init__(self, cache: NearCache, token_id: str) -> None:
         super().__init__()
@@ -28,6 +32,8 @@ class Remembered(Watch):
         self.token_id = token_id
         self.identity: Identity | None = None
         self.until = 0.0
+        self.used = False
+        """Since the cache last thought of letting it go."""
 
     def ended(self) -> None:
         """Leave the cache."""
@@ -35,7 +41,7 @@ class Remembered(Watch):
 
 
 class NearCache:
-    """Remembers the identities of tokens, least recently used out first.
+    """Remembers the identities of tokens; the oldest goes first, but who was used has a second chance.
 
     Args:
         watches: tells of changes.
@@ -70,7 +76,8 @@ class NearCache:
             return None
         if age > max_staleness / 2:
             feed.confirm_soon()
-        self._entries.move_to_end(token_id)
+        # To keep them in the order of their use would cost as much as all the rest.
+        entry.used = True
         return entry.identity
 
     def place(self, token_id: str) -> Remembered:
@@ -92,8 +99,17 @@ class NearCache:
             return
         entry.identity, entry.until = identity, until
         if len(self._entries) > self._size:
-            _, oldest = self._entries.popitem(last=False)
-            self._watches.forget(oldest)
+            self._let_one_go()
+
+    def _let_one_go(self) -> None:
+        for _ in range(_CHANCES):
+            token_id, oldest = next(iter(self._entries.items()))
+            if not oldest.used:
+                break
+            oldest.used = False
+            self._entries.move_to_end(token_id)
+        _, oldest = self._entries.popitem(last=False)
+        self._watches.forget(oldest)
 
     def drop(self, entry: Remembered) -> None:
         """Remember this no longer."""

@@ -62,6 +62,10 @@ class PublicPaths:
         self._paths = frozenset(entry for entry in entries if not entry.endswith(_BELOW))
         self._folders = tuple(entry.removesuffix("*") for entry in entries if entry.endswith(_BELOW))
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._paths or self._folders)
+
     def __contains__(self, target: str) -> bool:
         """Whether a request's target, its query included, has a public path."""
         path = target.partition("?")[0]

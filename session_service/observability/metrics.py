@@ -88,13 +88,13 @@ class DecisionMetrics:
         )
         self._bound: dict[tuple[str, str], Count] = {}
 
-    def decided(self, protocol: str, outcome: str) -> None:
-        """Note a decision; both come from the code and not from a caller."""
+    def decided(self, protocol: str, outcome: str, count: int = 1) -> None:
+        """Note so many decisions; both words come from the code and not from a caller."""
         bound = self._bound.get((protocol, outcome))
         if bound is None:
             series = self._decisions.labels(protocol, outcome)
             bound = self._bound[protocol, outcome] = self._tallies.count(series)
-        bound.add()
+        bound.add(count)
 
 
 class StoreMetrics:

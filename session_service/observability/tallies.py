@@ -68,9 +68,9 @@ class Count:
         self._series = series
         self._total = self._moved = 0
 
-    def add(self) -> None:
-        """Count one."""
-        self._total += 1
+    def add(self, count: int = 1) -> None:
+        """Count so many."""
+        self._total += count
 
     def flush(self) -> None:
         """Move what was counted over to the series; as ``Tally.flush``."""

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class DecisionObserver(Protocol):
     """Told of every decision."""
 
-    def decided(self, protocol: str, outcome: str) -> None:
-        """Note a decision: ``outcome`` is ``ALLOWED``, ``PUBLIC``, or the reason of the denial."""
+    def decided(self, protocol: str, outcome: str, count: int = 1) -> None:
+        """Note so many decisions: ``outcome`` is ``ALLOWED``, ``PUBLIC``, or the reason of the denial."""
 
 
 class Decisions:
@@ -40,6 +40,10 @@ class Decisions:
     def passed(self, identity: Identity | None) -> None:
         """Note a request that was let through."""
         self._decided(self._protocol, _PUBLIC if identity is None else _ALLOWED)
+
+    def allowed(self, count: int) -> None:
+        """Note so many requests that were let through for whose they were."""
+        self._decided(self._protocol, _ALLOWED, count)
 
     def denied(self, error: Exception) -> None:
         """Note one that was not."""

@@ -17,6 +17,7 @@ class Decision:
 
     outcome: Identity | Exception | None
     question: tuple[str | None, ...] = ()
+    looks_at_paths: bool = True
 
     def asked(self, *question: str | None) -> Asked:
         """What is to be checked."""
@@ -33,5 +34,5 @@ class Decision:
 class Told:
     """Is told of decisions that another test looks at."""
 
-    def decided(self, protocol: str, outcome: str) -> None:
+    def decided(self, protocol: str, outcome: str, count: int = 1) -> None:
         """Note nothing."""

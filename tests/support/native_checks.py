@@ -167,9 +167,9 @@ class Observer:
         """Several."""
         self.reasons += [(method, reason)] * count
 
-    def decided(self, protocol: str, outcome: str) -> None:
+    def decided(self, protocol: str, outcome: str, count: int = 1) -> None:
         """A decision."""
-        self.decisions.append((protocol, outcome))
+        self.decisions += [(protocol, outcome)] * count
 
 
 class Service:

@@ -99,6 +99,7 @@ class FakeEngine:
         self._events: list[Event] = []
         self._signalled = False
         self.takes: list[int] = []
+        self.signals = 0
         self.listening: list[int] = []
         self.stopped = self.down = False
         self.paused = False
@@ -139,6 +140,7 @@ class FakeEngine:
     def _signal(self) -> None:
         if not self._signalled:
             self._signalled = True
+            self.signals += 1
             os.write(self._writer, b"x")
 
     def _clear(self) -> None:

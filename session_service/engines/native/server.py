@@ -18,12 +18,13 @@ from typing import Any, Final, TypeAlias, cast
 import grpc
 
 from session_service.engines.native.call import NativeCall
-from session_service.engines.native.checks import (
-    CheckBatches,
+from session_service.engines.native.checks import CheckBatches
+from session_service.engines.native.kinds import (
     ForwardAuthKind,
     Kind,
     MethodKind,
     RestKind,
+    VerifyKind,
 )
 from session_service.engines.native.methods import Method, fail, method_of, serve
 from session_service.engines.native.pages import NativePage, encoded, respond
@@ -39,7 +40,7 @@ from session_service.engines.native.surface import (
     Fault,
     Pairs,
 )
-from session_service.rpc.batched import Batched
+from session_service.rpc.batched import VERIFY_TOKEN, Batched
 from session_service.rpc.boundary import MethodHandlers
 from session_service.rpc.http import refusals
 from session_service.rpc.http.app import HttpApp
@@ -60,6 +61,8 @@ MakeEngine: TypeAlias = Callable[..., Engine]
 
 log = logging.getLogger(__name__)
 
+# While so few are out, others go ahead: they would wait for a whole trip, and few have little to share.
+_FEW: Final = 16
 _HELD_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.02
 _SAYING_SO_SECONDS: Final = 1.0
@@ -168,8 +171,8 @@ class NativeServer:
     # -- what waits
 
     def _woken(self) -> None:
-        """Take what waits, unless a batch has just gone out: then later, and look at nothing meanwhile."""
-        if self._checks is not None and self._checks.under_way:
+        """Take what waits, unless many have just gone out: then later, and look at nothing meanwhile."""
+        if self._checks is not None and self._checks.under_way > _FEW:
             left = self._batch_left + _HELD_SECONDS - time.monotonic()
             if left > 0:
                 self._engine.hush()
@@ -289,13 +292,9 @@ class NativeServer:
         self._checks = CheckBatches(engine, batched.check.check_each, self._release)
         for path, method in batched.methods.items():
             if path in self._places:
-                self._kinds[self._places[path]] = MethodKind(
-                    path,
-                    method,
-                    room=batched.room,
-                    observer=batched.observer,
-                    engine=engine,
-                    always=self._always,
+                make = VerifyKind if path == VERIFY_TOKEN else partial(MethodKind, path)
+                self._kinds[self._places[path]] = make(
+                    method, room=batched.room, observer=batched.observer, engine=engine, always=self._always
                 )
         for path, verify in batched.rest(self._http).items():
             self._paths[path] = RestKind(verify, batched.room, batched.observer, engine), "POST"

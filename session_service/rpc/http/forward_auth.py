@@ -60,12 +60,15 @@ class ForwardAuth:
             values: gives a header's values in order.
             query: of the request's target.
         """
-        authorization, cookies = _joined(values("authorization"), ","), _joined(values("cookie"), "; ")
-        return self._authorization.asked(_target(values), authorization, cookies, _role(query))
+        # Looked up only where it can matter: each costs, and this is done at every request of a gateway.
+        target = _target(values) if self._authorization.looks_at_paths else ""
+        authorization = _joined(values("authorization"), ",")
+        cookies = _joined(values("cookie"), "; ") if authorization is None else None
+        return self._authorization.asked(target, authorization, cookies, _role(query))
 
-    def repeated(self, identity: Identity) -> None:
-        """Note that a request was let through by what ``decided`` answered for the identity before."""
-        self._decisions.passed(identity)
+    def repeated(self, count: int) -> None:
+        """Note that so many requests were let through by what ``decided`` answered before."""
+        self._decisions.allowed(count)
 
     def decided(self, outcome: Outcome | None) -> HttpResponse:
         """The answer to what the check came to; ``None``: the request is public."""

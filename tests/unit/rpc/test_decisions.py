@@ -19,9 +19,9 @@ class Observer:
 
     told: list[tuple[str, str]] = field(default_factory=list)
 
-    def decided(self, protocol: str, outcome: str) -> None:
+    def decided(self, protocol: str, outcome: str, count: int = 1) -> None:
         """Note it."""
-        self.told.append((protocol, outcome))
+        self.told += [(protocol, outcome)] * count
 
 
 def test_outcomes(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from session_api.v1 import session_service_pb2 as pb
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.models import LiveState
-from session_service.engines.native import checks
+from session_service.engines.native import checks, kinds
 from session_service.engines.native.surface import HTTP
 from session_service.rpc.batched import CHECK, VERIFY_TOKEN
 from session_service.rpc.envoy_auth import external_auth_pb2
@@ -57,6 +57,7 @@ CASES: Final[list[Mapping[str, Any]]] = [
     *(_verify(name, staleness=5) for name in NAMES),
     _verify(""),
     _verify("", fields=[_BEARER]),
+    _verify("", staleness=5, fields=[_BEARER]),
     _verify("", fields=[_BEARER, _BEARER]),
     _verify("", fields=[(b"authorization", b"Basic abc")]),
     _verify("good", staleness=61),
@@ -195,8 +196,8 @@ async def test_what_the_store_says_now_decides(
 
 async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is its request, nor one that is long: so nobody fills the memory with what is not a token's."""
-    monkeypatch.setattr(checks, "_REMEMBERED", 2)
-    monkeypatch.setattr(checks, "_LONGEST", 500)
+    monkeypatch.setattr(kinds, "_REMEMBERED", 2)
+    monkeypatch.setattr(kinds, "_LONGEST", 500)
     async with Service(in_batches=True) as service:
         kind: Any = service.server._paths["/v1/token:verify"][0]
         for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
@@ -205,6 +206,25 @@ async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch
         for name in ("good", "other", "third"):
             await service.fake.send(**_rest(f'{{"token": "{name}"}}')).end()
         assert [asked for asked, _, _ in kind._remembered._asked.values()] == ["other", "third"]
+
+
+async def test_only_a_request_that_names_its_good_token_and_a_bound_is_remembered() -> None:
+    """The same bytes with another token in the metadata ask about that one."""
+    async with Service(in_batches=True) as service:
+        kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
+        for case in (
+            *map(_verify, NAMES),
+            *(_verify(name, staleness=5) for name in ("forged", "ended", "odd")),
+        ):
+            await service.fake.send(**case).end()
+        for name in ("good", "other"):
+            fields = [(b"authorization", f"Bearer {name}".encode())]
+            call = await service.fake.send(**_verify("", staleness=5, fields=fields)).end()
+            assert pb.VerifyTokenResponse.FromString(call.pieces[0]).session_id == name
+        assert not kind._remembered._asked
+        for _ in range(3):
+            await service.fake.send(**_verify("good", staleness=5)).end()
+        assert list(kind._remembered._asked.values()) == [("good", 5.0, None)]
 
 
 async def test_a_batch_is_one_trip() -> None:
@@ -217,37 +237,6 @@ async def test_a_batch_is_one_trip() -> None:
             await call.end()
         assert service.store.trips == 1
         assert service.fake.takes[0] == 100
-
-
-async def test_what_comes_while_a_batch_is_out_is_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine is not listened to until the answers are there."""
-    monkeypatch.setattr("session_service.engines.native.server._HELD_SECONDS", 60.0)
-    async with Service(in_batches=True) as service:
-        service.store.hold = asyncio.Event()
-        first = service.fake.send(**_verify("first"))
-        await eventually_async(lambda: service.store.trips == 1)
-        later = []
-        for place in range(5):
-            later.append(service.fake.send(**_verify(f"later {place}")))
-            await asyncio.sleep(0)
-        assert service.fake.takes == [1]
-        service.store.hold.set()
-        for call in (first, *later):
-            assert (await call.end()).status == (0, "")
-        assert service.fake.takes == [1, 5]
-
-
-async def test_a_slow_store_does_not_hold_up_what_comes_after() -> None:
-    """After 2 ms the next batch goes, whether the one before it is back or not."""
-    async with Service(in_batches=True) as service:
-        hold = service.store.hold = asyncio.Event()
-        first = service.fake.send(**_verify("first"))
-        await eventually_async(lambda: service.store.trips == 1)
-        service.store.hold = None
-        assert (await service.fake.send(**_verify("second")).end()).status == (0, "")
-        assert first.status is None
-        hold.set()
-        await first.end()
 
 
 async def test_a_slow_part_of_the_store_holds_up_its_own_calls_only() -> None:

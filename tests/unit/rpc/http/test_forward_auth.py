@@ -26,21 +26,18 @@ async def _asked(query: str = "", headers: Headers = ()) -> tuple[str | None, ..
 
 
 async def test_what_is_asked() -> None:
-    """Path, the two headers and the role go into the decision."""
+    """Path, header and role go into the decision; cookies where there is no header ``Authorization``."""
     headers = (("x-forwarded-uri", "/a?b"), ("authorization", "Bearer a"), ("cookie", "c=d"))
-    assert await _asked("role=admin", headers) == ("/a?b", "Bearer a", "c=d", "admin")
+    assert await _asked("role=admin", headers) == ("/a?b", "Bearer a", None, "admin")
+    assert await _asked(headers=headers[::2]) == ("/a?b", None, "c=d", None)
     assert await _asked() == ("", None, None, None)
 
 
 async def test_headers_that_come_twice_are_joined() -> None:
     """As HTTP joins them, so that two tokens are seen to be two and cookies stay apart."""
-    twice = (
-        ("authorization", "Bearer a"),
-        ("authorization", "Bearer b"),
-        ("cookie", "a=1"),
-        ("cookie", "b=2"),
-    )
-    assert await _asked(headers=twice) == ("", "Bearer a,Bearer b", "a=1; b=2", None)
+    tokens = (("authorization", "Bearer a"), ("authorization", "Bearer b"))
+    assert await _asked(headers=tokens) == ("", "Bearer a,Bearer b", None, None)
+    assert await _asked(headers=(("cookie", "a=1"), ("cookie", "b=2"))) == ("", None, "a=1; b=2", None)
 
 
 @pytest.mark.parametrize(
