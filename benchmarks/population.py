@@ -130,7 +130,8 @@ class _PipelinedMutations(Mutations):
     """Runs scripts on the channel that the service reads through."""
 
     def __init__(self, backend: Backend) -> None:
-        super().__init__(backend.connections.client, backend.connections.reads)
+        super().__init__(backend.connections.client)
+        self._reads = backend.connections.reads
 
     async def _send(self, key: str, command: tuple[Part, ...], acknowledged: bool) -> Any:  # noqa: ANN401, ARG002 - as in Mutations
         [reply] = await self._reads.read(key, command)

@@ -139,7 +139,7 @@ class Backend:
         self.connections = RedisConnections(redis_settings(config.redis))
         mutations = WatchedMutations(
             self.connections.client,
-            self.connections.reads,
+            self.connections.changes,
             wait_replicas=config.redis.wait_replicas,
             wait_timeout=config.redis.command_timeout / 2,
             observer=metrics.store,

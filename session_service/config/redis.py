@@ -52,7 +52,8 @@ class RedisSection(Section):
     data_dir: Path = Field(default=Path(".session-service"), description="where `embedded` keeps its data")
     tls: RedisTlsSection | None = Field(default=None, description="TLS to Redis")
     max_connections: Positive = Field(
-        default=10, description="connections per worker for changes; checks share one more"
+        default=10,
+        description="connections per worker for changes that replicas acknowledge, or in a cluster",
     )
     connect_timeout: Seconds = Field(default=0.25, description="seconds to open a connection")
     command_timeout: Seconds = Field(default=1.0, description="seconds to wait for an answer")

@@ -1,7 +1,7 @@
-"""A read channel: one link to a primary, opened again whenever it is lost.
+"""A channel: one link to a primary, opened again whenever it is lost.
 
 A background task owns the link. It dials with jittered back-off, looks once a second that the server
-is still the primary, and never holds up the loop. Readers only look whether there is a link.
+is still the primary, and never holds up the loop. Callers only look whether there is a link.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _CHECK_INTERVAL: Final = 1.0
 _PATIENCE: Final = 0.1
 
 
-class ReadChannel:
-    """Reads one primary over one connection.
+class Channel:
+    """Asks one primary over one connection.
 
     Args:
         name: for the log, such as ``127.0.0.1:6379``.
@@ -49,6 +49,7 @@ class ReadChannel:
             elsewhere or over the link; asked once a second.
         command_timeout: seconds a reply may take.
         on_change: called when the link is lost or cannot be opened.
+        changing: as ``Link``.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ReadChannel:
         is_primary: Callable[[AbstractConnection, Link], Awaitable[bool]],
         command_timeout: float,
         on_change: Callable[[], None],
+        changing: bool = False,
     ) -> None:
         self.name = name
         self._dial = dial
@@ -69,6 +71,7 @@ class ReadChannel:
         self._is_primary = is_primary
         self._command_timeout = command_timeout
         self._on_change = on_change
+        self._changing = changing
         self._link: Link | None = None
         # Done while there is nothing to wait for; renewed before the link can be lost.
         self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,7 +81,12 @@ class ReadChannel:
 
     def start(self) -> None:
         """Begin to connect, and never stop trying until closed."""
-        self._task = asyncio.create_task(self._run(), name=f"read channel {self.name}")
+        self._task = asyncio.create_task(self._run(), name=f"channel {self.name}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a link."""
+        return self._link is not None and not self._link.lost.done()
 
     async def attempted(self) -> None:
         """Wait for the first attempt to end, well or not; from ``start`` on."""
@@ -93,7 +101,7 @@ class ReadChannel:
             await asyncio.wait({self._task})
 
     def read(self, commands: tuple[Command, ...]) -> Awaitable[list[Any]]:
-        """Run read-only commands in one round trip; to be awaited at once.
+        """Run commands in one round trip; to be awaited at once.
 
         Raises:
             StoreUnavailable: not connected, or the connection was lost before the last reply.
@@ -184,7 +192,7 @@ class ReadChannel:
     async def _open_link(self) -> tuple[Link, AbstractConnection]:
         connection = await self._dial()
         try:
-            link = Link(connection, self._command_timeout, self._tracking)
+            link = Link(connection, self._command_timeout, self._tracking, changing=self._changing)
         except RedisError:
             await connection.disconnect(nowait=True)
             raise
@@ -214,7 +222,7 @@ class ReadChannel:
 
     def _log_success(self) -> None:
         self._failing = False
-        _LOGGER.info("redis %s: read channel open", self.name)
+        _LOGGER.info("redis %s: channel open", self.name)
 
     def _log_failure(self, error: Exception) -> None:
         if not self._failing:

@@ -158,6 +158,7 @@ class ClusterTarget:
     def __init__(self, settings: RedisSettings, ends: RecentEnds, tracking: Tracking) -> None:
         self._settings = settings
         self.client = ClusterClient(settings)
+        self.changes = None
         self.reads = ClusterReads(
             self._dial, self._ask_topology, ends.replay, tracking, settings.command_timeout
         )

@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, RedisError, ResponseError
 
 from session_service.domain.errors import StoreUnavailable
-from session_service.storage.channel import ReadChannel
+from session_service.storage.channel import Channel
 from session_service.storage.dialling import being_cancelled
 from session_service.storage.faults import fault_code
 from session_service.storage.link import Command, FailedReplies
@@ -42,7 +42,7 @@ _REFRESH_PAUSE: Final = 0.5
 _ASKING: Final[Command] = ("ASKING",)
 
 
-class NodeChannel(ReadChannel):
+class NodeChannel(Channel):
     """The channel to the primary at an address."""
 
     def __init__(

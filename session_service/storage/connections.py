@@ -1,4 +1,4 @@
-"""All connections of one process to Redis: a client for changes, pipelined channels for reads."""
+"""All connections of one process to Redis: channels for reads and for changes, a client for the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from session_service.storage.reads import Reads
+    from session_service.storage.reads import PrimaryReads, Reads
 
 __all__ = ["RedisConnections", "RedisSentinel", "RedisSettings", "RedisTls"]
 
@@ -23,10 +23,10 @@ __all__ = ["RedisConnections", "RedisSentinel", "RedisSettings", "RedisTls"]
 class RedisConnections:
     """Connects to the Redis of the settings; make it in the process and the loop that use it.
 
-    ``client`` is redis-py without any retry: a change whose answer is lost may have been made, and only
-    its caller can know whether making it again is safe. ``reads`` is the cheap way of reading. ``ends`` are
-    replayed to a primary found anew; whoever ends a session notes it there. ``tracking`` tells of changes to
-    what was read over ``reads``.
+    ``reads`` is the cheap way of reading, ``changes`` that of changing, which a cluster has not; ``client``
+    is redis-py. None of them retries: a change whose answer is lost may have been made, and only its caller
+    can know whether making it again is safe. ``ends`` are replayed to a primary found anew; whoever ends a
+    session notes it there. ``tracking`` tells of changes to what was read over ``reads``.
 
     Args:
         settings: where Redis is.
@@ -43,6 +43,7 @@ class RedisConnections:
         self._target: ClusterTarget | PrimaryTarget = target(settings, self.ends, self.tracking)
         self.client: Redis | ClusterClient = self._target.client
         self.reads: Reads = self._target.reads
+        self.changes: PrimaryReads | None = self._target.changes
 
     async def open(self) -> None:
         """Start; returns after the first attempt, also if Redis is away: it is tried until it is there."""

@@ -129,18 +129,22 @@ class Link(asyncio.Protocol):
         connection: connected, with nothing left to read; the link takes its transport away.
         timeout: seconds a reply may take; the oldest call in flight is watched by one timer.
         follower: told of invalidations and of the link's loss, before anybody who waits for a reply.
+        changing: commands change what is stored, so that where an answer is lost they may have done so.
 
     Raises:
         redis.exceptions.ConnectionError: the connection ended meanwhile or holds unread bytes.
     """
 
-    def __init__(self, connection: AbstractConnection, timeout: float, follower: Follower) -> None:
+    def __init__(
+        self, connection: AbstractConnection, timeout: float, follower: Follower, *, changing: bool = False
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.confirmed = float("-inf")
         """When the newest call that has its replies was sent, or a little before (the steady clock)."""
         self._timeout = timeout
         self._follower = follower
+        self._changing = changing
         self._sign: asyncio.Future[list[Any]] | None = None
         self._sign_awaited: asyncio.Future[list[Any]] | None = None
         self._reader = hiredis.Reader(replyError=self._error_reply, notEnoughData=_INCOMPLETE)
@@ -237,7 +241,8 @@ class Link(asyncio.Protocol):
         while self._calls:
             future, _, _ = self._calls.popleft()
             if not future.done():
-                future.set_exception(StoreUnavailable())
+                # Also of what is not written yet: too often in doubt is better than once too few.
+                future.set_exception(StoreUnavailable(maybe_done=self._changing))
 
     def data_received(self, data: bytes) -> None:
         """Deal out the replies that are complete."""

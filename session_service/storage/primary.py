@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -9,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from session_service.storage.channel import ReadChannel
+from session_service.storage.channel import Channel
 from session_service.storage.dialling import (
     Era,
     SocketConnection,
@@ -21,6 +23,7 @@ from session_service.storage.dialling import (
 )
 from session_service.storage.reads import PrimaryReads
 from session_service.storage.sentinel import Sentinels, SentinelTcpConnection, SentinelTlsConnection
+from session_service.storage.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from session_service.storage.link import Link
     from session_service.storage.replay import RecentEnds
     from session_service.storage.settings import RedisSettings
-    from session_service.storage.tracking import Tracking
 
 
 class PrimaryDialler:
@@ -93,7 +95,10 @@ class PrimaryDialler:
 
 
 class PrimaryTarget:
-    """One primary: ``client`` changes it, ``reads`` reads it.
+    """One primary: ``reads`` reads it, ``changes`` changes it while it is there, ``client`` does all else.
+
+    Changes have a channel of their own, since Redis may hold up who writes while it serves who reads (CLIENT
+    PAUSE WRITE, as in a planned failover).
 
     Args:
         settings: where it is, with the URL resolved.
@@ -102,34 +107,39 @@ class PrimaryTarget:
     """
 
     def __init__(self, settings: RedisSettings, ends: RecentEnds, tracking: Tracking) -> None:
-        self._dialler = PrimaryDialler(settings)
-        self._channel = ReadChannel(
-            name="primary",
-            dial=self._dialler.dial,
+        dialler = self._dialler = PrimaryDialler(settings)
+        channel = partial(
+            Channel,
+            dial=dialler.dial,
             prepare=ends.replay,
-            tracking=tracking,
-            is_primary=self._dialler.is_primary,
+            is_primary=dialler.is_primary,
             command_timeout=settings.command_timeout,
-            # What ended the channel (a failover, say) holds for idle connections too.
-            on_change=self._dialler.era.end,
+            # What ended a channel (a failover, say) holds for idle connections too.
+            on_change=dialler.era.end,
         )
-        self.client: Redis = Redis.from_pool(self._dialler.pool())
-        self.reads = PrimaryReads(self._channel)
+        self._reading = channel(name="primary", tracking=tracking)
+        # Nothing is read there, so nobody is to be told of anything.
+        self._changing = channel(name="primary, changes", tracking=Tracking(), changing=True)
+        self.client: Redis = Redis.from_pool(dialler.pool())
+        self.reads = PrimaryReads(self._reading)
+        self.changes = PrimaryReads(self._changing)
 
     async def open(self) -> None:
-        """Start; returns after the first attempt."""
-        self._channel.start()
-        await self._channel.attempted()
+        """Start; returns after the first attempts."""
+        for channel in (self._reading, self._changing):
+            channel.start()
+        await asyncio.gather(self._reading.attempted(), self._changing.attempted())
 
     async def close(self) -> None:
         """End every connection."""
-        await self._channel.close()
+        await self._reading.close()
+        await self._changing.close()
         await self.client.aclose()
         await self._dialler.close()
 
     async def ping(self) -> bool:
         """Whether it answers."""
-        return await self._channel.answers()
+        return await self._reading.answers()
 
     async def primaries(self) -> AsyncIterator[Redis]:
         """The one client."""

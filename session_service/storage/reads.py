@@ -12,7 +12,7 @@ from session_service.storage.faults import is_store_fault, store_unavailable
 from session_service.storage.link import Command, FailedReplies, Link
 
 if TYPE_CHECKING:
-    from session_service.storage.channel import ReadChannel
+    from session_service.storage.channel import Channel
 
 Group = tuple[str, tuple[Command, ...]]
 """A key, and commands on keys of its cluster slot."""
@@ -80,8 +80,13 @@ class PrimaryReads:
 
     __slots__ = ("_channel",)
 
-    def __init__(self, channel: ReadChannel) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._channel.is_open
 
     async def read(self, _key: str, /, *commands: Command) -> list[Any]:
         """Run the commands; see ``Reads.read``."""

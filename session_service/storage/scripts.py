@@ -21,7 +21,7 @@ from session_service.storage.cluster import ClusterClient
 from session_service.storage.faults import fault_code, store_faults
 
 if TYPE_CHECKING:
-    from session_service.storage.reads import Reads
+    from session_service.storage.reads import PrimaryReads
 
 Part = str | bytes | int
 """One word of a command."""
@@ -48,7 +48,8 @@ class Mutations:
 
     Args:
         client: the primary's; never retries.
-        reads: carry what need not be acknowledged, at a sixth of what it costs over ``client``.
+        changes: carries what no replica is waited for while it is open, at a sixth of what that costs over
+            ``client``; ``None`` in a cluster.
         wait_replicas: replicas that must have a change before it counts as made; 0 = none.
         wait_timeout: seconds to wait for them; below the client's own time-out.
     """
@@ -56,13 +57,13 @@ class Mutations:
     def __init__(
         self,
         client: Redis | ClusterClient,
-        reads: Reads,
+        changes: PrimaryReads | None = None,
         *,
         wait_replicas: int = 0,
         wait_timeout: float = 0.5,
     ) -> None:
         self._client = client
-        self._reads = reads
+        self._changes = changes
         self._wait = ("WAIT", wait_replicas, int(wait_timeout * 1000)) if wait_replicas else None
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - each script documents its own reply
@@ -72,8 +73,7 @@ class Mutations:
             script: what to run.
             keys: its KEYS, all of one cluster slot.
             *args: its ARGV.
-            acknowledged: whether replicas must have it, and its caller is told for sure whether it was made;
-                not for what may be lost, as activity.
+            acknowledged: whether replicas must have it; not for what may be lost, as activity.
 
         Raises:
             StoreUnavailable: Redis cannot answer, or too few replicas have it; it may have run.
@@ -93,10 +93,10 @@ class Mutations:
             return await self._send(key, (name, key, *args), acknowledged)
 
     async def _send(self, key: str, command: tuple[Part, ...], acknowledged: bool) -> Any:  # noqa: ANN401
-        if not acknowledged:
-            (reply,) = await self._reads.read(key, command)
-            return reply
-        if self._wait is None:
+        if self._wait is None or not acknowledged:
+            if self._changes is not None and self._changes.is_open:
+                (reply,) = await self._changes.read(key, command)
+                return reply
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         if isinstance(self._client, ClusterClient):
             reply, acks = await self._client.execute_together(key, command, self._wait)

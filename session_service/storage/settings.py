@@ -70,7 +70,8 @@ class RedisSettings:
         sentinel: ask these for the primary.
         cluster: host and port of some nodes of a Redis Cluster.
         tls: encrypt; ``None`` does not, except with a ``rediss://`` URL.
-        max_connections: for changes, per process. Checks share one more, in a cluster one for each primary.
+        max_connections: per process, for changes that replicas acknowledge and all changes in a cluster.
+            Checks share one more, in a cluster one for each primary; other changes share one, too.
         connect_timeout: for opening and greeting; also how long a change waits for a free connection.
         command_timeout: for one command's answer.
         wait_replicas: replicas that must have a change before it counts as done.

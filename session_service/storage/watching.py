@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import OnOutcomes, Outcome, Question, Reads
+from session_service.storage.reads import OnOutcomes, Outcome, PrimaryReads, Question, Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -89,7 +89,7 @@ class WatchedMutations(Mutations):
 
     Args:
         client: as ``Mutations``.
-        reads: as ``Mutations``; not noted as reads.
+        changes: as ``Mutations``.
         wait_replicas: as ``Mutations``.
         wait_timeout: as ``Mutations``.
         observer: told of each.
@@ -98,13 +98,13 @@ class WatchedMutations(Mutations):
     def __init__(
         self,
         client: Redis | ClusterClient,
-        reads: Reads,
+        changes: PrimaryReads | None,
         *,
         wait_replicas: int,
         wait_timeout: float,
         observer: StoreObserver,
     ) -> None:
-        super().__init__(client, reads, wait_replicas=wait_replicas, wait_timeout=wait_timeout)
+        super().__init__(client, changes, wait_replicas=wait_replicas, wait_timeout=wait_timeout)
         self._observer = observer
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - as Mutations

@@ -151,7 +151,7 @@ class Away(Mutations):
     """A store that is away until told otherwise."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.client, store.reads)
+        super().__init__(store.client, store.connections.changes)
         self.is_away = True
         self.refused = 0
 

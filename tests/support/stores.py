@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
-    from session_service.storage.reads import OnOutcomes, Question
+    from session_service.storage.reads import OnOutcomes, PrimaryReads, Question
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -75,6 +75,10 @@ class StoreConnections(Connections, Protocol):
     """What all the stores together need."""
 
     @property
+    def changes(self) -> PrimaryReads | None:
+        """The pipelined way of changing, if there is one."""
+
+    @property
     def tracking(self) -> Tracking:
         """Tells of changes to what was read."""
 
@@ -88,7 +92,7 @@ class Store:
         tracking = connections.tracking
         self.client = client
         self.connections = connections
-        self.mutations = mutations or Mutations(client, connections.reads)
+        self.mutations = mutations or Mutations(client, connections.changes)
         self.reads = connections.reads
         self.sessions = RedisSessionReader(self.reads)
         self.watches = RedisSessionWatches(self.reads, tracking)
@@ -144,7 +148,7 @@ class Faltering(Mutations):
     """
 
     def __init__(self, store: Store, at: int, *, made: bool, error: Exception) -> None:
-        super().__init__(store.client, store.reads)
+        super().__init__(store.client, store.connections.changes)
         self.count = 0
         self._at = at
         self._made = made
@@ -178,7 +182,7 @@ class Meddling(Mutations):
     """
 
     def __init__(self, store: Store, after: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(store.client, store.reads)
+        super().__init__(store.client, store.connections.changes)
         self._left = after
         self._meanwhile = meanwhile
 
@@ -207,6 +211,7 @@ class FakeConnections:
         # Replies as they are on the wire, as the read channel gives them.
         self._plain.response_callbacks.clear()
         self.reads = self
+        self.changes = None
         self.tracking = Tracking()
 
     async def read(self, _key: str, /, *commands: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""ReadChannel: reads fail fast while Redis is away and go on by themselves when it is back."""
+"""Channel: reads fail fast while Redis is away and go on by themselves when it is back."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_connection_that_redis_closes_is_opened_again(
     server: RedisServer, connections: RedisConnections
 ) -> None:
     """After CLIENT KILL the next read waits the moment that connecting takes, and does not fail."""
-    link = connections._target._channel._link  # type: ignore[union-attr]
+    link = connections._target._reading._link  # type: ignore[union-attr]
     assert link is not None
     # A connection that is lost within its first second is opened again after a pause only.
     young = time.monotonic() + 1.1
@@ -99,6 +99,21 @@ async def test_a_connection_that_redis_closes_is_opened_again(
     await link.lost
     for _ in range(100):
         assert await connections.reads.read("key", ("GET", "key")) == [None]
+
+
+async def test_reads_go_on_while_redis_holds_up_who_writes(
+    server: RedisServer, connections: RedisConnections
+) -> None:
+    """CLIENT PAUSE WRITE, as in a planned failover: changes wait on a connection of their own."""
+    assert connections.changes is not None
+    with server.client() as operator:
+        operator.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        change = asyncio.ensure_future(connections.changes.read("key", ("SET", "key", "value")))
+        for _ in range(20):
+            assert await connections.reads.read("key", ("GET", "key")) == [None]
+        assert not change.done()
+        operator.execute_command("CLIENT", "UNPAUSE")
+    assert await change == [b"OK"]
 
 
 async def test_a_frozen_redis_is_unavailable_in_time_and_recovers(
@@ -190,7 +205,7 @@ async def _unavailable(connections: RedisConnections) -> bool:
 async def test_losing_and_finding_redis_is_logged_once_each(
     server: RedisServer, connections: RedisConnections, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An outage writes a handful of lines, not one for each attempt or read."""
+    """An outage writes a handful of lines for each channel, not one for each attempt or read."""
     caplog.set_level(logging.INFO, logger="session_service.storage")
     server.kill()
     for _ in range(30):
@@ -198,7 +213,9 @@ async def test_losing_and_finding_redis_is_logged_once_each(
     await eventually_async(lambda: any("cannot connect" in line for line in caplog.messages))
     server.start()
     await eventually_async(connections.ping)
-    assert 3 <= len(caplog.messages) <= 5
+    for channel in ("primary", "primary, changes"):
+        said = [line for line in caplog.messages if line.startswith(f"redis {channel}: ")]
+        assert 2 <= len(said) <= 5, caplog.messages
 
 
 async def test_closing_at_any_moment_ends(server: RedisServer) -> None:

@@ -68,7 +68,7 @@ async def test_connections_have_a_name(start_redis: Callable[..., RedisServer], 
     redis_server = start_redis()
     await works(await connect(replace(AT, port=redis_server.port)))
     with redis_server.client() as client:
-        assert _named(client) == 2
+        assert _named(client) == 3
 
 
 def _named(client: redis.Redis) -> int:
@@ -183,7 +183,7 @@ class TestChanges:
             connections = await connect(settings)
             await asyncio.gather(*(_execute(connections, "INCR", "count") for _ in range(100)))
             assert client.get("count") == b"100"
-            assert _named(client) - before == 1 + settings.max_connections
+            assert _named(client) - before == 2 + settings.max_connections
 
     async def test_a_queue_that_does_not_move_is_unavailable(
         self, settings: RedisSettings, connect: Connect

@@ -40,7 +40,7 @@ class Stores:
 
 def stores(connections: RedisConnections) -> Stores:
     """Wire them."""
-    mutations = Mutations(connections.client, connections.reads)
+    mutations = Mutations(connections.client, connections.changes)
     live = LiveSessions(connections.reads)
     users = RedisUserWriter(mutations, RedisUserReader(connections.reads))
     return Stores(

@@ -37,7 +37,8 @@ async def store(connect: Connect, redis_server: RedisServer) -> Store:
 
 def waiting(store: Store, replicas: int) -> Store:
     """The same stores, each change acknowledged by so many replicas."""
-    return store.through(Mutations(store.client, store.reads, wait_replicas=replicas, wait_timeout=0.3))
+    changes = store.connections.changes
+    return store.through(Mutations(store.client, changes, wait_replicas=replicas, wait_timeout=0.3))
 
 
 async def test_a_forgotten_script_is_sent_again_and_runs_once(store: Store) -> None:

@@ -136,7 +136,7 @@ async def test_without_a_sentinel_what_is_open_goes_on(
     """Sentinels that are away do not take a healthy primary away."""
     assert await _changes(connections, "value")
     redis_sentinel.sentinel.kill()
-    channel = connections._target._channel  # type: ignore[union-attr]
+    channel = connections._target._reading  # type: ignore[union-attr]
     link = channel._link
     assert link is not None
     await asyncio.wait([link.lost], timeout=1.5)
