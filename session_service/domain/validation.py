@@ -151,7 +151,10 @@ class Checker:
 
 
 def _printable(value: str) -> bool:
-    return not any(unicodedata.category(character) in _UNPRINTABLE for character in value)
+    # Of ASCII Python says at once what is printable.
+    return (value.isascii() and value.isprintable()) or not any(
+        unicodedata.category(character) in _UNPRINTABLE for character in value
+    )
 
 
 def _is_address(value: str) -> bool:

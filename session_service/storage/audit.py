@@ -205,6 +205,8 @@ def _words(event: AuditEvent) -> tuple[str, ...]:
 def _clean(value: str) -> str:
     """A value that cannot forge a line of whoever prints the trail (ASVS 16.4.1)."""
     short = value[:_LONGEST_WORD]
+    if short.isascii() and short.isprintable():
+        return short
     return "".join(
         each for each in short if unicodedata.category(each)[0] != "C" and each not in "\u2028\u2029"
     )
