@@ -8,9 +8,11 @@ registered here, and calls of all others are accepted under one name that nobody
 Metadata that is not UTF-8 is passed on, but logged with a traceback and its value, which may be a secret: a
 line a minute replaces that.
 
-The only module that uses private parts of grpcio: ``cygrpc.AioServer`` and its ``_make_request_call_future``,
-how ``grpc.aio.Server`` makes one, how a generic handler keeps its methods, and a message of cygrpc's logger.
-The tests of this module say which behaviour each must have.
+The only module that uses private parts of grpcio: ``cygrpc.AioServer`` with its
+``_make_request_call_future``, ``_request_call`` and ``_request_registered_call``; ``_handle_rpc``,
+``_schedule_rpc_coro``, ``_MethodResolver`` and ``_RequestCallError`` of cygrpc; how ``grpc.aio.Server``
+makes a server; how a generic handler keeps its methods; a message of cygrpc's logger. The tests of this module
+say which behaviour each must have.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -104,18 +106,19 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
         try:
             while True:
                 try:
-                    if method == _UNKNOWN_BYTES:
-                        call = await self._request_call()
-                    else:
-                        call = await self._request_registered_call(method)
+                    # Kept by nothing here: it holds what the last caller sent.
+                    self._begin(name, await self._next_call(method))
                 except cygrpc._RequestCallError:  # noqa: SLF001
                     if not self.is_running():
                         raise
-                else:
-                    self._begin(name, call)
         except Exception as error:  # noqa: BLE001 - the library's loop raises it
             if not self._ended.done():
                 self._ended.set_exception(error)
+
+    def _next_call(self, method: bytes) -> Awaitable[Any]:
+        known = method != _UNKNOWN_BYTES
+        call: Awaitable[Any] = self._request_registered_call(method) if known else self._request_call()
+        return call
 
     def _begin(self, name: str, call: Any) -> None:  # noqa: ANN401 - cygrpc.RPCState
         loop = self._running_loop

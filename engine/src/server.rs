@@ -64,7 +64,9 @@ impl Shared {
 
     async fn next_orders(&self) -> Vec<Order> {
         loop {
-            drop(std::mem::take(&mut *self.spent.lock().expect("nothing panics while it is locked")));
+            let spent = std::mem::take(&mut *self.spent.lock().expect("nothing panics while it is locked"));
+            // Not under the lock, for which Python may wait.
+            drop(spent);
             let orders = std::mem::take(&mut *self.orders.lock().expect("nothing panics while it is locked"));
             if !orders.is_empty() {
                 return orders;

@@ -88,6 +88,11 @@ class Channel:
         """Whether there is a link."""
         return self._link is not None and not self._link.lost.done()
 
+    def renew(self, reason: str) -> None:
+        """End the link, if there is one, and open another."""
+        if self._link is not None:
+            self._link.drop(reason)
+
     async def attempted(self) -> None:
         """Wait for the first attempt to end, well or not; from ``start`` on."""
         await asyncio.wait({self._attempt})

@@ -114,15 +114,24 @@ class PrimaryTarget:
             prepare=ends.replay,
             is_primary=dialler.is_primary,
             command_timeout=settings.command_timeout,
-            # What ended a channel (a failover, say) holds for idle connections too.
-            on_change=dialler.era.end,
         )
-        self._reading = channel(name="primary", tracking=tracking)
+        self._reading = channel(name="primary", tracking=tracking, on_change=self._reads_lost)
         # Nothing is read there, so nobody is to be told of anything.
-        self._changing = channel(name="primary, changes", tracking=Tracking(), changing=True)
+        self._changing = channel(
+            name="primary, changes", tracking=Tracking(), on_change=dialler.era.end, changing=True
+        )
         self.client: Redis = Redis.from_pool(dialler.pool())
         self.reads = PrimaryReads(self._reading)
         self.changes = PrimaryReads(self._changing)
+
+    def _reads_lost(self) -> None:
+        """Dial anew for changes as well: what is read and what is changed must be one server.
+
+        Whatever ended the channel, a failover say, holds for the other connections too. Left open, they would
+        go on changing a server that nobody reads any more.
+        """
+        self._dialler.era.end()
+        self._changing.renew("reads are dialled anew")
 
     async def open(self) -> None:
         """Start; returns after the first attempts."""

@@ -97,6 +97,8 @@ class RedisSessionReader:
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
         """For each token, in order, what ``read`` returns or raises; in one round trip."""
+        if not claims:
+            return []
         states: list[LiveState | Exception | None] = [None] * len(claims)
         known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         missing = len(claims)

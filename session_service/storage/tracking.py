@@ -3,7 +3,7 @@
 Each link has Redis track what is read over it after ``CACHING``: when such a key changes, expires, is evicted
 or flushed, Redis says so once, in one order with its replies. Only those reads are tracked (OPTIN): strict
 checks cost Redis no memory, and no message when their sessions change. There is nothing for NOLOOP to
-leave out, as nothing is changed over a link that is tracked.
+leave out, as nothing is changed over a link that is read over.
 
 A watch is registered before its read is sent. What is told between then and the moment at which the answer
 is followed may concern the answer, and so ends it.

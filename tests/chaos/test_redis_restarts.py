@@ -126,7 +126,7 @@ async def test_nobody_notices_that_redis_dropped_its_connections(
 ) -> None:
     """CLIENT KILL, which an operator or a proxy may do at any time, costs who comes after it nothing.
 
-    The connection for reads is opened again by itself; those for changes, kept idle, by whoever needs one.
+    Both channels open again by themselves; changes go over a connection of their own until theirs has.
     """
     server = start_redis()
     service = await serve(server)
@@ -140,7 +140,7 @@ async def test_nobody_notices_that_redis_dropped_its_connections(
 
 
 def _age_of_reads(client: redis.Redis) -> int:
-    """Seconds since the service opened its first connection, the one it reads by; -1 if it has none."""
+    """Seconds since the service opened its first connection; -1 if it has none."""
     ages = [int(each["age"]) for each in client.client_list() if each["name"] == "session-service"]
     return max(ages, default=-1)
 

@@ -182,9 +182,8 @@ class NativeServer:
 
     def _take(self) -> None:
         """Serve what waits; what comes meanwhile is served in the next turn of the loop, and wakes nobody."""
-        calls, events = self._engine.take(hushed=True)
         try:
-            self._serve(calls, events)
+            self._serve(*self._engine.take(hushed=True))
         finally:
             if not self._engine.quiet():
                 self._loop.call_soon(self._woken)

@@ -116,4 +116,4 @@ def test_a_command_bears_a_slow_redis(commands: Commands, start_redis: Callable[
 def test_the_log_is_shown_if_asked_for(commands: Commands) -> None:
     """`--verbose` shows on standard error what the service would log."""
     assert commands("stats").stderr == ""
-    assert "read channel open" in commands("--verbose", "stats").stderr
+    assert "redis primary: channel open" in commands("--verbose", "stats").stderr

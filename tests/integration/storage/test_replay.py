@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,21 @@ async def by_deleting(service: Stores, _: str) -> None:
 async def by_a_new_password(service: Stores, _: str) -> None:
     """Set a password and end the sessions."""
     assert await service.users.set_password("ada", "$other$", end_sessions=True)
+
+
+async def test_changes_follow_when_reads_move(failover: Failover, service: Stores) -> None:
+    """The connection for changes lives on: an end that is acknowledged is one where sessions are read."""
+    new = new_session()
+    await service.sessions.create(new)
+    await failover.part()
+    failover.proxy._target = failover.replica.port
+    target: Any = service.connections._target
+    # What Sentinel's word, or a VIP that has moved, does to it.
+    target._reading.renew("no longer the primary")
+    await eventually_async(lambda: target.reads.is_open)
+    assert await service.sessions.end("ada", new.session_id)
+    key = keys.session("ada", new.session_id)
+    assert await service.connections.reads.read(key, ("EXISTS", key)) == [0]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.policy import new_id
 from session_service.storage import keys
+from session_service.storage.channel import Channel
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.connections import RedisConnections
 from session_service.storage.scripts import Mutations, load
@@ -77,6 +79,25 @@ async def test_a_change_whose_answer_is_lost_is_not_made_twice(
     await eventually_async(connections.ping)
     await change()
     assert await count() == 3
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_changes_go_over_their_channel_while_it_is_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, is_open: bool
+) -> None:
+    """And else over the pool, so that nothing fails for want of the channel."""
+    over_the_pool = []
+    execute: Any = store.client.execute_command
+
+    async def noted(*command: Any) -> Any:
+        over_the_pool.append(command[0])
+        return await execute(*command)
+
+    monkeypatch.setattr(store.client, "execute_command", noted)
+    if not is_open:
+        monkeypatch.setattr(Channel, "is_open", False)
+    await store.writer().create(new_session())
+    assert bool(over_the_pool) is not is_open
 
 
 async def test_without_enough_replicas_changes_are_unavailable_and_checks_work(store: Store) -> None:

@@ -96,3 +96,10 @@ async def test_a_role_is_looked_for_after_the_token() -> None:
     with pytest.raises(SessionServiceError) as refused:
         await _decide(_authorization(Check()), "/x", "Bearer bad", None, "admin")
     assert isinstance(refused.value, TokenInvalid)
+
+
+@pytest.mark.parametrize(("paths", "looks"), [([], False), (["/login"], True), (["/static/*"], True)])
+def test_paths_are_looked_at_where_any_is_public(paths: list[str], looks: bool) -> None:
+    """Gateways need not be asked for the path else."""
+    authorization = Authorization(Check(), Credentials(None), PublicPaths(paths))  # type: ignore[arg-type]
+    assert authorization.looks_at_paths is looks

@@ -15,7 +15,7 @@ from grpc._cython import cygrpc
 from grpc.aio import _server as grpc_aio_server
 from session_client import _aio_server, aio_server
 
-from tests.support import LOOPBACK
+from tests.support import LOOPBACK, eventually_async
 from tests.support.raw_http2 import raw_http2
 
 MESSAGE = b"\0\0\0\0\1x"
@@ -107,6 +107,51 @@ async def test_calls_beyond_the_limit_are_refused() -> None:
         assert first.code == RESOURCE_EXHAUSTED
 
 
+async def test_a_call_that_is_over_makes_room() -> None:
+    """As many calls as one likes, one after the other."""
+    async with _serving(aio_server(maximum_concurrent_rpcs=1)) as address, raw_http2(address) as connection:
+
+        async def answered() -> bool:
+            return (await connection.call("/t.T/Echo", MESSAGE)).body == MESSAGE
+
+        for _ in range(3):
+            # The one before it may not be over for the server yet.
+            await eventually_async(answered)
+
+
+async def test_a_request_for_calls_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server runs gRPC may fail one; the method goes on being served."""
+    request = _aio_server._Acceptor._next_call
+    failures = iter([True, True])
+
+    def failing(self: Any, method: bytes) -> Any:
+        if method == b"/t.T/Echo" and next(failures, False):
+            raise cygrpc._RequestCallError
+        return request(self, method)
+
+    monkeypatch.setattr(_aio_server._Acceptor, "_next_call", failing)
+    async with _serving(aio_server()) as address, raw_http2(address) as connection:
+        assert (await connection.call("/t.T/Echo", MESSAGE)).body == MESSAGE
+        assert next(failures, None) is None
+
+
+async def test_a_request_for_calls_that_cannot_be_made_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its process can then be started again; a port on which nobody accepts is worse."""
+
+    def failing(_: Any, __: bytes) -> Any:
+        raise KeyError("no such method")
+
+    monkeypatch.setattr(_aio_server._Acceptor, "_next_call", failing)
+    server: Any = aio_server()
+    _Methods().add_to(server, generic=True, registered=False)
+    server.add_insecure_port(f"{LOOPBACK}:0")
+    await server.start()
+    with pytest.raises(KeyError):
+        await server.wait_for_termination(10)
+
+
 async def test_metadata_that_is_not_utf8_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """One line a minute, without the value, which may be somebody's token."""
     _aio_server._UNDECODABLE_METADATA._next = 0.0
@@ -136,7 +181,14 @@ def test_the_private_parts_are_as_expected() -> None:
         *("self", "thread_pool", "generic_handlers", "interceptors", "options"),
         *("maximum_concurrent_rpcs", "compression"),
     ]
-    assert callable(cygrpc.AioServer._make_request_call_future)
+    acceptor = cygrpc.AioServer
+    for method in ("_make_request_call_future", "_request_call", "_request_registered_call", "is_running"):
+        assert callable(getattr(acceptor, method))
+    assert issubclass(cygrpc._RequestCallError, Exception)
+    assert cygrpc._MethodResolver([], {"/t.T/Echo": None})
+    for function, most in ((cygrpc._handle_rpc, 6), (cygrpc._schedule_rpc_coro, 4)):
+        assert asyncio.iscoroutinefunction(function)
+        assert len(inspect.signature(function).parameters) == most
     assert callable(grpc_aio_server._augment_channel_arguments)
     handler = grpc.method_handlers_generic_handler(
         "t.T", {"Echo": grpc.unary_unary_rpc_method_handler(_echo)}

@@ -85,3 +85,23 @@ async def test_what_comes_during_a_batch_wakes_nobody_and_is_served(monkeypatch:
         assert (await service.fake.send(**_check_of("first")).end()).status == (0, "")
         assert (await during[0].end()).status == (0, "")
         assert service.fake.signals == 1
+
+
+@pytest.mark.parametrize("part", ["take", "_serve"])
+async def test_a_turn_that_fails_leaves_nobody_unheard(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """What comes after it is served: the engine does not stay hushed."""
+    async with Service(in_batches=True) as service:
+        owner: Any = service.fake if part == "take" else service.server
+        works = getattr(owner, part)
+        failures = iter([MemoryError()])
+
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            for failure in failures:
+                works(*args, **kwargs)
+                raise failure
+            return works(*args, **kwargs)
+
+        monkeypatch.setattr(owner, part, failing)
+        service.fake.send(**_check_of("lost"))
+        await eventually_async(lambda: next(failures, None) is None)
+        assert (await service.fake.send(**_check_of("later")).end()).status == (0, "")

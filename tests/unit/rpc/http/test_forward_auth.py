@@ -33,6 +33,14 @@ async def test_what_is_asked() -> None:
     assert await _asked() == ("", None, None, None)
 
 
+async def test_no_path_is_asked_for_where_none_is_public() -> None:
+    """It would cost a look-up at every request."""
+    decision = Decision(None, looks_at_paths=False)
+    request = HttpRequest("GET", "/authz", "", (("x-forwarded-uri", "/a"),))
+    await ForwardAuth(decision, Told())(request)  # type: ignore[arg-type]
+    assert decision.question == ("", None, None, None)
+
+
 async def test_headers_that_come_twice_are_joined() -> None:
     """As HTTP joins them, so that two tokens are seen to be two and cookies stay apart."""
     tokens = (("authorization", "Bearer a"), ("authorization", "Bearer b"))
