@@ -11,8 +11,8 @@ line a minute replaces that.
 The only module that uses private parts of grpcio: ``cygrpc.AioServer`` with its
 ``_make_request_call_future``, ``_request_call`` and ``_request_registered_call``; ``_handle_rpc``,
 ``_schedule_rpc_coro``, ``_MethodResolver`` and ``_RequestCallError`` of cygrpc; how ``grpc.aio.Server``
-makes a server; how a generic handler keeps its methods; a message of cygrpc's logger. The tests of this module
-say which behaviour each must have.
+makes a server; how a generic handler keeps its methods; a message of cygrpc's logger. The tests of this
+module say which behaviour each must have.
 """
 
 from __future__ import annotations
