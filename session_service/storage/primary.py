@@ -23,7 +23,7 @@ from session_service.storage.dialling import (
 )
 from session_service.storage.reads import PrimaryReads
 from session_service.storage.sentinel import Sentinels, SentinelTcpConnection, SentinelTlsConnection
-from session_service.storage.tracking import Tracking
+from session_service.storage.tracking import Tracking, Untracked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,9 +116,8 @@ class PrimaryTarget:
             command_timeout=settings.command_timeout,
         )
         self._reading = channel(name="primary", tracking=tracking, on_change=self._reads_lost)
-        # Nothing is read there, so nobody is to be told of anything.
         self._changing = channel(
-            name="primary, changes", tracking=Tracking(), on_change=dialler.era.end, changing=True
+            name="primary, changes", tracking=Untracked(), on_change=dialler.era.end, changing=True
         )
         self.client: Redis = Redis.from_pool(dialler.pool())
         self.reads = PrimaryReads(self._reading)

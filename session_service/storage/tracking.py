@@ -153,3 +153,10 @@ def _without(watchers: _Watchers, watch: Watch) -> _Watchers:
         watchers.discard(watch)
         return watchers
     return tuple(each for each in watchers if each is not watch)
+
+
+class Untracked(Tracking):
+    """For links over which nothing is read: nobody is told of anything, and Redis is not asked to tell."""
+
+    async def begin(self, link: Link) -> None:
+        """Leave the link as it is."""

@@ -22,6 +22,8 @@ SESSIONS = 120
 async def test_one_sweep_makes_the_index_exact(serve_two: ServeTwo, store: redis.Redis) -> None:
     """After a wild life, with sessions lost behind the service's back, one sweep leaves just the living."""
     services = await serve_two(session={"max_sessions": 8})
+    # One sweeps at its start: only one can at a time.
+    await eventually_async(lambda: _was_swept(store))
     await asyncio.gather(*(_live(services[number % 2], number) for number in range(SESSIONS)))
     _lose_some(store)
     dead = indexed_sessions(store) - live_sessions(store)
@@ -55,6 +57,11 @@ async def _live(service: ServiceUnderTest, number: int) -> None:
         abandoned = asyncio.ensure_future(service.open_session(f"u-{number % 9}"))
         asyncio.get_running_loop().call_soon(abandoned.cancel)
         await asyncio.wait({abandoned})
+
+
+def _was_swept(store: Any) -> bool:
+    """Whether a sweep has counted, and none goes on."""
+    return bool(store.hexists(keys.AUDIT_COUNTERS, "counted_at") and not store.exists(keys.SWEEP_LOCK))
 
 
 def _lose_some(store: Any) -> None:
