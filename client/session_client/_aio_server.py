@@ -90,7 +90,7 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
     def serve_methods(self, methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None]) -> None:
         """Take all methods by name."""
         self.add_registered_method_handlers(methods)
-        self._resolver = cygrpc._MethodResolver([], methods)  # noqa: SLF001
+        self._resolver = cygrpc._MethodResolver([], methods)
 
     def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
         """Begin to accept a method's calls; what the library's loop waits for is the end of that.
@@ -108,7 +108,7 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
                 try:
                     # Kept by nothing here: it holds what the last caller sent.
                     self._begin(name, await self._next_call(method))
-                except cygrpc._RequestCallError:  # noqa: SLF001
+                except cygrpc._RequestCallError:
                     if not self.is_running():
                         raise
         except Exception as error:  # noqa: BLE001 - the library's loop raises it
@@ -123,8 +123,8 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
     def _begin(self, name: str, call: Any) -> None:  # noqa: ANN401 - cygrpc.RPCState
         loop = self._running_loop
         exceeded = self._most is not None and len(self._open) >= self._most
-        work = cygrpc._handle_rpc(name, self._resolver, self._seen_by, call, loop, exceeded)  # noqa: SLF001
-        task = loop.create_task(cygrpc._schedule_rpc_coro(work, call, loop, name))  # noqa: SLF001
+        work = cygrpc._handle_rpc(name, self._resolver, self._seen_by, call, loop, exceeded)
+        task = loop.create_task(cygrpc._schedule_rpc_coro(work, call, loop, name))
         tasks = self._refused if exceeded else self._open
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -138,7 +138,7 @@ class _AioServer(grpc_aio_server.Server):
     ) -> None:
         # In place of the constructor of grpc.aio.Server, which makes another kind of acceptor.
         self._loop = cygrpc.get_working_loop()
-        arguments = grpc_aio_server._augment_channel_arguments(options, None)  # noqa: SLF001
+        arguments = grpc_aio_server._augment_channel_arguments(options, None)
         self._server = _Acceptor(interceptors, arguments, max_rpcs)
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {_UNKNOWN: None}
 

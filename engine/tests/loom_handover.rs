@@ -55,15 +55,15 @@ fn publisher(handover: &Arc<Handover<u32, Waker>>, items: &'static [u32]) -> thr
     })
 }
 
-#[test]
-fn whoever_sleeps_after_a_take_is_woken_by_what_comes() {
-    loom::model(|| {
+/// Three items by two threads, for a taker who sleeps and then takes in this way.
+fn model_of_taking(take: fn(&Handover<u32, Waker>) -> Vec<u32>) {
+    loom::model(move || {
         let (handover, descriptor) = handover();
         let publishers = [publisher(&handover, &[1, 2]), publisher(&handover, &[3])];
         let mut taken = Vec::new();
         while taken.len() < 3 {
             descriptor.sleep();
-            taken.extend(handover.take(false));
+            taken.extend(take(&handover));
         }
         for each in publishers {
             each.join().unwrap();
@@ -74,21 +74,26 @@ fn whoever_sleeps_after_a_take_is_woken_by_what_comes() {
 }
 
 #[test]
+fn whoever_sleeps_after_a_take_is_woken_by_what_comes() {
+    model_of_taking(|handover| handover.take(false));
+}
+
+#[test]
 fn what_is_published_while_hushed_is_taken_and_what_comes_later_wakes() {
-    loom::model(|| {
-        let (handover, descriptor) = handover();
-        let publishers = [publisher(&handover, &[1, 2]), publisher(&handover, &[3])];
-        let mut taken = Vec::new();
-        while taken.len() < 3 {
-            descriptor.sleep();
-            handover.hush();
-            taken.extend(handover.take(false));
+    model_of_taking(|handover| {
+        handover.hush();
+        handover.take(false)
+    });
+}
+
+#[test]
+fn whoever_takes_hushed_until_nothing_waits_is_woken_by_what_comes() {
+    model_of_taking(|handover| {
+        let mut taken = handover.take(true);
+        while !handover.quiet() {
+            taken.extend(handover.take(true));
         }
-        for each in publishers {
-            each.join().unwrap();
-        }
-        taken.sort_unstable();
-        assert_eq!(taken, [1, 2, 3]);
+        taken
     });
 }
 
@@ -105,28 +110,5 @@ fn a_hush_before_anything_waits_loses_nothing() {
         }
         publisher.join().unwrap();
         assert_eq!(taken, [1, 2]);
-    });
-}
-
-#[test]
-fn whoever_takes_hushed_until_nothing_waits_is_woken_by_what_comes() {
-    loom::model(|| {
-        let (handover, descriptor) = handover();
-        let publishers = [publisher(&handover, &[1, 2]), publisher(&handover, &[3])];
-        let mut taken = Vec::new();
-        while taken.len() < 3 {
-            descriptor.sleep();
-            loop {
-                taken.extend(handover.take(true));
-                if handover.quiet() {
-                    break;
-                }
-            }
-        }
-        for each in publishers {
-            each.join().unwrap();
-        }
-        taken.sort_unstable();
-        assert_eq!(taken, [1, 2, 3]);
     });
 }

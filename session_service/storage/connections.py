@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from session_service.storage.reads import PrimaryReads, Reads
+    from session_service.storage.reads import PrimaryCommands, Reads
 
 __all__ = ["RedisConnections", "RedisSentinel", "RedisSettings", "RedisTls"]
 
@@ -43,7 +43,7 @@ class RedisConnections:
         self._target: ClusterTarget | PrimaryTarget = target(settings, self.ends, self.tracking)
         self.client: Redis | ClusterClient = self._target.client
         self.reads: Reads = self._target.reads
-        self.changes: PrimaryReads | None = self._target.changes
+        self.changes: PrimaryCommands | None = self._target.changes
 
     async def open(self) -> None:
         """Start; returns after the first attempt, also if Redis is away: it is tried until it is there."""

@@ -21,7 +21,7 @@ from session_service.storage.dialling import (
     greet_primary,
     node_target,
 )
-from session_service.storage.reads import PrimaryReads
+from session_service.storage.reads import PrimaryCommands
 from session_service.storage.sentinel import Sentinels, SentinelTcpConnection, SentinelTlsConnection
 from session_service.storage.tracking import Tracking, Untracked
 
@@ -120,8 +120,8 @@ class PrimaryTarget:
             name="primary, changes", tracking=Untracked(), on_change=dialler.era.end, changing=True
         )
         self.client: Redis = Redis.from_pool(dialler.pool())
-        self.reads = PrimaryReads(self._reading)
-        self.changes = PrimaryReads(self._changing)
+        self.reads = PrimaryCommands(self._reading)
+        self.changes = PrimaryCommands(self._changing)
 
     def _reads_lost(self) -> None:
         """Dial anew for changes as well: what is read and what is changed must be one server.

@@ -71,8 +71,8 @@ class Reads(Protocol):
         """
 
 
-class PrimaryReads:
-    """Reads one primary, whatever the key.
+class PrimaryCommands:
+    """Runs commands on one primary, whatever the key; as ``Reads`` where they only read.
 
     Args:
         channel: the channel to it.

@@ -21,7 +21,7 @@ from session_service.storage.cluster import ClusterClient
 from session_service.storage.faults import fault_code, store_faults
 
 if TYPE_CHECKING:
-    from session_service.storage.reads import PrimaryReads
+    from session_service.storage.reads import PrimaryCommands
 
 Part = str | bytes | int
 """One word of a command."""
@@ -57,7 +57,7 @@ class Mutations:
     def __init__(
         self,
         client: Redis | ClusterClient,
-        changes: PrimaryReads | None = None,
+        changes: PrimaryCommands | None = None,
         *,
         wait_replicas: int = 0,
         wait_timeout: float = 0.5,

@@ -156,7 +156,7 @@ def _without(watchers: _Watchers, watch: Watch) -> _Watchers:
 
 
 class Untracked(Tracking):
-    """For links over which nothing is read: nobody is told of anything, and Redis is not asked to tell."""
+    """For links over which nothing is read: Redis is not asked to report changes."""
 
     async def begin(self, link: Link) -> None:
         """Leave the link as it is."""

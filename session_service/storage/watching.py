@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from session_service.domain.errors import StoreUnavailable
 from session_service.storage.cluster import ClusterClient
 from session_service.storage.link import Command, Link
-from session_service.storage.reads import OnOutcomes, Outcome, PrimaryReads, Question, Reads
+from session_service.storage.reads import OnOutcomes, Outcome, PrimaryCommands, Question, Reads
 from session_service.storage.scripts import Mutations, Part, Script
 
 
@@ -98,7 +98,7 @@ class WatchedMutations(Mutations):
     def __init__(
         self,
         client: Redis | ClusterClient,
-        changes: PrimaryReads | None,
+        changes: PrimaryCommands | None,
         *,
         wait_replicas: int,
         wait_timeout: float,

@@ -179,7 +179,7 @@ class FakeEngine:
         return calls, events
 
     def quiet(self) -> bool:
-        """Whether nothing waits; what comes next is told of then."""
+        """Whether nothing waits; if so, the next call makes the descriptor readable."""
         if self._calls or self._events:
             return False
         self._signalled = False

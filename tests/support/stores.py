@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from session_service.storage.cluster import ClusterClient
-    from session_service.storage.reads import OnOutcomes, PrimaryReads, Question
+    from session_service.storage.reads import OnOutcomes, PrimaryCommands, Question
     from session_service.storage.scripts import Part, Script
     from session_service.storage.settings import RedisSettings
 
@@ -75,7 +75,7 @@ class StoreConnections(Connections, Protocol):
     """What all the stores together need."""
 
     @property
-    def changes(self) -> PrimaryReads | None:
+    def changes(self) -> PrimaryCommands | None:
         """The pipelined way of changing, if there is one."""
 
     @property
