@@ -299,5 +299,7 @@ impl Work {
     }
 }
 
+// The path is for the fuzz targets, which take this file in by its own.
 #[cfg(test)]
+#[path = "floods/tests.rs"]
 mod tests;

@@ -261,5 +261,7 @@ fn cut_off() -> Fault {
     Fault::malformed("a compressed message is cut off, or goes on after its end")
 }
 
+// The path is for the fuzz targets, which take this file in by its own.
 #[cfg(test)]
+#[path = "frames/tests.rs"]
 mod tests;
