@@ -16,7 +16,7 @@ from session_service.domain.errors import (
 from session_service.domain.models import AccessClaims, Identity, LiveState, SessionPolicy
 from session_service.domain.near_cache import NearCache
 from session_service.domain.policy import ms_to_touch, touch_due
-from session_service.domain.ports import AccessTokens, Clock, SessionReader, SessionWriter
+from session_service.domain.ports import AccessTokens, Clock, SessionReader, SessionWriter, State
 from session_service.domain.watching import SessionWatches, Watch
 
 CLOCK_SKEW_SECONDS = 5
@@ -98,8 +98,7 @@ class TokenCheck:
                 return known
             if claims.token_id not in self._near:
                 return await self._remembered(claims)
-        live = await self._reader.read(claims.user_id, claims.session_id, claims.token_id)
-        identity = self._judged(claims, live)
+        identity = self._judged(claims, await self._reader.read(claims))
         if self._touch_due(identity):
             await self._touch(claims)
         return identity
@@ -198,7 +197,7 @@ class TokenCheck:
         claims: list[AccessClaims],
         settle: Settle,
         share: Sequence[int],
-        states: Sequence[LiveState | Exception | None],
+        states: Sequence[State],
     ) -> None:
         """Judge what the store says; whose activity is to be noted is settled after that, as in ``check``.
 
@@ -290,14 +289,14 @@ class TokenCheck:
         valid_for = min(found.valid_for, claims.expires_at - self._clock())
         return self._judged(claims, found.live), valid_for
 
-    def _judged(self, claims: AccessClaims, live: LiveState | None) -> Identity:
+    def _judged(self, claims: AccessClaims, live: State) -> Identity:
         """The identity, if token and session belong together."""
         outcome = self._outcome(claims, live)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def _outcome(self, claims: AccessClaims, state: LiveState | Exception | None) -> Outcome:
+    def _outcome(self, claims: AccessClaims, state: State) -> Outcome:
         """What a token comes to whose session is in this state; the one place that says so."""
         memory = claims.memory
         if state is memory.state and memory.identity is not None:

@@ -7,8 +7,8 @@ each has the effect of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from session_service.domain.events import AuditEvent
 from session_service.domain.models import (
@@ -26,7 +26,10 @@ from session_service.domain.models import (
     UserChange,
 )
 
-OnStates: TypeAlias = Callable[[Sequence[int], Sequence[LiveState | Exception | None]], None]
+State: TypeAlias = LiveState | Exception | None
+"""What a store says of a session and one of its tokens, or why it says nothing; ``None``: not alive."""
+
+OnStates: TypeAlias = Callable[[Sequence[int], Sequence[State]], None]
 """Takes the states of some tokens: their places among those that were asked for, and each state."""
 
 
@@ -69,11 +72,11 @@ class RefreshTokens(Protocol):
 class SessionReader(Protocol):
     """Reads sessions; strict, from the primary."""
 
-    async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
-        """The session and one of its tokens in one round trip; ``None`` if it is not alive."""
+    def read(self, claims: AccessClaims) -> Awaitable[State]:
+        """The session of a token as it is after this call; never raises."""
 
-    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
-        """For each token, in order, what ``read`` returns or raises; in one round trip, and never raises."""
+    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[State]:
+        """For each token, in order, what ``read`` gives; in one round trip, and never raises."""
 
     def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """As ``read_all``, apart for each part of the store, so that none waits for another.
@@ -183,20 +186,30 @@ class UserWriter(Protocol):
         """Remove the user, the name and every session."""
 
 
+class Counter(NamedTuple):
+    """Attempts of one kind on one subject, and how many there may be in a window."""
+
+    scope: str
+    subject: str
+    limit: int
+
+
 class AttemptStore(Protocol):
     """Counts attempts in fixed windows."""
 
-    async def take(self, scope: str, subject: str, limit: int, window_seconds: int) -> int:
-        """Count one attempt; 0 if it is within the limit, else milliseconds to wait.
+    async def take(self, counters: Sequence[Counter], window_seconds: int) -> int:
+        """Count one attempt on each, up to the first that is full; 0 if none is, else milliseconds to wait.
 
-        Counting and judging are one step, so that parallel guesses cannot pass the limit.
+        Counting on one and judging it are one step, so that parallel guesses cannot pass its limit.
         """
 
-    async def give_back(self, scope: str, subject: str) -> None:
-        """Uncount one attempt: it turned out not to be a failure."""
+    async def give_back(self, counters: Sequence[Counter], *, clear_first: bool = False) -> None:
+        """Uncount one attempt on each: it turned out not to be a failure.
 
-    async def clear(self, scope: str, subject: str) -> None:
-        """Forget the attempts of a subject."""
+        Args:
+            counters: at least one.
+            clear_first: forget all attempts of the first instead.
+        """
 
 
 class PasswordHasher(Protocol):

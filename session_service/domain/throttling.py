@@ -14,11 +14,11 @@ An IPv6 address counts as its network of 64 bits, which is what one subscriber h
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from session_service.domain.errors import TooManyAttempts
-from session_service.domain.ports import AttemptStore
+from session_service.domain.ports import AttemptStore, Counter
 
 _IPV6_SUBSCRIBER_BITS = 64
 
@@ -73,34 +73,32 @@ class LoginThrottle:
         Raises:
             TooManyAttempts: with the time until that counter's window ends.
         """
-        for scope, subject, limit in self._counters(attempt):
-            wait_ms = await self._attempts.take(scope, subject, limit, self._policy.window)
-            if wait_ms:
-                raise TooManyAttempts(retry_after=wait_ms / 1000)
+        wait_ms = await self._attempts.take(self._counters(attempt), self._policy.window)
+        if wait_ms:
+            raise TooManyAttempts(retry_after=wait_ms / 1000)
 
     async def succeeded(self, attempt: LoginAttempt) -> None:
         """Give the attempt back: the password was right, and the owner starts afresh."""
-        pair, *others = self._counters(attempt)
-        await self._attempts.clear(pair[0], pair[1])
-        for scope, subject, _ in others:
-            await self._attempts.give_back(scope, subject)
+        await self._attempts.give_back(self._counters(attempt), clear_first=True)
 
     async def give_back(self, attempt: LoginAttempt) -> None:
         """Uncount an attempt whose password was never looked at."""
-        for scope, subject, _ in self._counters(attempt):
-            await self._attempts.give_back(scope, subject)
+        await self._attempts.give_back(self._counters(attempt))
 
-    def _counters(self, attempt: LoginAttempt) -> Iterator[tuple[str, str, int]]:
+    def _counters(self, attempt: LoginAttempt) -> list[Counter]:
         policy = self._policy
         network = _network(attempt.ip_address)
         place = attempt.session_id or f"{network}\0{attempt.known_device}"
-        yield "account_address", f"{attempt.username}\0{place}", policy.per_account_and_address
+        pair = f"{attempt.username}\0{place}"
+        counters = [Counter("account_address", pair, policy.per_account_and_address)]
         if network:
-            yield "address", network, policy.per_address
+            counters.append(Counter("address", network, policy.per_address))
         if not (attempt.known_device or attempt.session_id):
-            yield "account", attempt.username, policy.per_account
+            counters.append(Counter("account", attempt.username, policy.per_account))
+        return counters
 
 
+@lru_cache(maxsize=4_096)
 def _network(address: str) -> str:
     """Where an address is, in one spelling: the IPv4 address, the IPv6 network; empty stays empty."""
     if not address:

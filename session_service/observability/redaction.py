@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 REDACTED = "[redacted]"
 
@@ -31,7 +32,7 @@ _SECRET_TEXTS = re.compile(
 
 def redact(name: str, value: object) -> object:
     """A field's value as it may be written: numbers as they are, secrets replaced, the rest as text."""
-    if _SECRET_NAMES.search(name):
+    if _is_secret(name):
         return REDACTED
     match value:
         case None | bool() | int() | float():
@@ -42,6 +43,11 @@ def redact(name: str, value: object) -> object:
             return [redact("", each) for each in value]
         case _:
             return redact_text(str(value))
+
+
+@lru_cache(maxsize=1_024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
 
 
 def redact_text(text: str) -> str:

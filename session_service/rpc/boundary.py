@@ -146,7 +146,7 @@ class Boundary:
         behaviour: Any = handler.unary_unary
         if not handler.response_streaming and not handler.request_streaming:
             room = Room(self._quarter) if method in LARGER_REQUESTS else self.calls
-            unary = self._answered(method, behaviour, room)
+            unary = answered(method, behaviour, room, self._observer)
             return grpc.unary_unary_rpc_method_handler(unary, read, write)
         behaviour = handler.stream_stream or handler.unary_stream
         make = (
@@ -159,34 +159,7 @@ class Boundary:
             return make(self._streamed(method, behaviour, room), read, write)
         if handler.request_streaming:
             behaviour = _of_whole_messages(behaviour)
-        return make(self._answered(method, behaviour, room), read, write)
-
-    def _answered(self, method: str, behaviour: Behaviour, room: Room) -> Behaviour:
-        """A unary method, or a streaming one that writes to its context."""
-        ended = self._observer.call_ended
-
-        async def answer(request: Any, context: Any) -> Any:
-            started = time.perf_counter()
-            reason = _CANCELLED
-            try:
-                room.enter()
-                if isinstance(request, Exception):
-                    raise request
-                response = await behaviour(request, context)
-                reason = OK
-            except grpc.aio.AbortError:
-                reason = _ABORTED
-                raise
-            except Exception as error:  # noqa: BLE001 - the catch-all
-                reason = _fail(method, error, context)
-                return None
-            else:
-                return response
-            finally:
-                room.leave()
-                ended(method, reason, time.perf_counter() - started)
-
-        return answer
+        return make(answered(method, behaviour, room, self._observer), read, write)
 
     def _streamed(self, method: str, behaviour: StreamBehaviour, room: Room) -> StreamBehaviour:
         """A method that yields its responses."""
@@ -213,6 +186,41 @@ class Boundary:
                 ended(method, reason, time.perf_counter() - started)
 
         return answer
+
+
+def answered(method: str, behaviour: Behaviour, room: Room, observer: CallObserver) -> Behaviour:
+    """The boundary around a unary method, or a streaming one that writes to its context.
+
+    Args:
+        method: its full name.
+        behaviour: what it does with a request and its context.
+        room: where its calls find room.
+        observer: told of every call.
+    """
+    ended = observer.call_ended
+
+    async def answer(request: Any, context: Any) -> Any:
+        started = time.perf_counter()
+        reason = _CANCELLED
+        try:
+            room.enter()
+            if isinstance(request, Exception):
+                raise request
+            response = await behaviour(request, context)
+            reason = OK
+        except grpc.aio.AbortError:
+            reason = _ABORTED
+            raise
+        except Exception as error:  # noqa: BLE001 - the catch-all
+            reason = _fail(method, error, context)
+            return None
+        else:
+            return response
+        finally:
+            room.leave()
+            ended(method, reason, time.perf_counter() - started)
+
+    return answer
 
 
 def safe_deserializer(read: Callable[[bytes], Any] | None, limit: int) -> Callable[[bytes], Any]:

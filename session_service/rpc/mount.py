@@ -27,6 +27,7 @@ from session_service.rpc.http.values import HttpHandler
 from session_service.rpc.limits import Limits
 from session_service.rpc.reflection import reflection_servicer
 from session_service.rpc.session_servicer import SessionServicer
+from session_service.rpc.single_checks import single_checks
 
 _SERVICES: Final = (
     session_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
@@ -90,6 +91,9 @@ def mount(
     for engine in engines:
         if isinstance(engine, ServesBatches):
             engine.add_batched(batched)
+        elif not isinstance(engine, Pages):
+            # What is found first is served: the same methods are registered once more below.
+            engine.add_generic_rpc_handlers((single_checks(batched),))
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)
     health_pb2_grpc.add_HealthServicer_to_server(servicers.health.servicer, boundary)

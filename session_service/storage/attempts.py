@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from session_service.domain.ports import Counter
 from session_service.storage import keys
 from session_service.storage.scripts import Mutations, load
 
@@ -25,17 +27,27 @@ class RedisAttempts:
     def __init__(self, mutations: Mutations) -> None:
         self._mutations = mutations
 
-    async def take(self, scope: str, subject: str, limit: int, window_seconds: int) -> int:
-        """Count one attempt; 0 if it is within the limit, else milliseconds to wait (ASVS 6.3.1)."""
-        counter = keys.login_attempts(scope, subject)
+    async def take(self, counters: Sequence[Counter], window_seconds: int) -> int:
+        """Count one attempt on each, up to the first that is full (ASVS 6.3.1); see ``AttemptStore.take``."""
         window = window_seconds * 1000
-        return int(await self._mutations.run(_TAKE, [counter], limit, window, acknowledged=False))
+        for together in self._steps(counters):
+            limits = [each.limit for each in together]
+            wait = await self._mutations.run(_TAKE, _keys(together), window, *limits, acknowledged=False)
+            if wait:
+                return int(wait)
+        return 0
 
-    async def give_back(self, scope: str, subject: str) -> None:
-        """Uncount one attempt, if any is counted: it turned out not to be a failure."""
-        counter = keys.login_attempts(scope, subject)
-        await self._mutations.run(_GIVE_BACK, [counter], acknowledged=False)
+    async def give_back(self, counters: Sequence[Counter], *, clear_first: bool = False) -> None:
+        """Uncount one attempt on each, if any is counted; see ``AttemptStore.give_back``."""
+        cleared = int(clear_first)
+        for together in self._steps(counters):
+            await self._mutations.run(_GIVE_BACK, _keys(together), cleared, acknowledged=False)
+            cleared = 0
 
-    async def clear(self, scope: str, subject: str) -> None:
-        """Forget the attempts of a subject; nothing happens if there are none."""
-        await self._mutations.command("DEL", keys.login_attempts(scope, subject), acknowledged=False)
+    def _steps(self, counters: Sequence[Counter]) -> Iterable[Sequence[Counter]]:
+        """All in one step, but in a cluster, where each counter is in a slot of its own."""
+        return [counters] if self._mutations.one_slot else [[each] for each in counters]
+
+
+def _keys(counters: Sequence[Counter]) -> list[str]:
+    return [keys.login_attempts(each.scope, each.subject) for each in counters]

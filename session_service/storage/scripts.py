@@ -65,6 +65,8 @@ class Mutations:
         self._client = client
         self._changes = changes
         self._wait = ("WAIT", wait_replicas, int(wait_timeout * 1000)) if wait_replicas else None
+        self.one_slot = not isinstance(client, ClusterClient)
+        """Whether a script may have any keys: outside a cluster all are in one place."""
 
     async def run(self, script: Script, keys: Sequence[str], *args: Part, acknowledged: bool = True) -> Any:  # noqa: ANN401 - each script documents its own reply
         """Run a script once.

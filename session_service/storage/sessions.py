@@ -3,7 +3,7 @@
 What each operation costs, in commands on keys of one slot:
 
 ======== ==========================================================================
-read     ``GET token:…`` + ``HMGET user_session:…``, one round trip
+read     ``GET token:…`` + ``HMGET user_session:…``, in one round trip with what else is read at once
 read_all the same for each, all in one round trip
 activity ``ZSCAN user_sessions:…``, then ``HGET`` for each, by the thousand
 fetch    ``HMGET`` for each, one round trip
@@ -17,16 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
-
-import hiredis
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded, SessionLimitReached
 from session_service.domain.models import (
     AccessClaims,
     CreatedSession,
-    LiveState,
     NewSession,
     Rotation,
     RotationRefused,
@@ -34,10 +30,11 @@ from session_service.domain.models import (
     SessionPolicy,
 )
 from session_service.domain.policy import MAX_SESSIONS_LIMIT
-from session_service.domain.ports import OnStates
+from session_service.domain.ports import OnStates, State
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
-from session_service.storage.reads import Group, Outcome, Reads
+from session_service.storage.questions import question
+from session_service.storage.reads import Outcome, Reads
 from session_service.storage.scripts import Mutations, Part, load
 
 BATCH: Final = 500
@@ -55,28 +52,6 @@ _END: Final = load("end")
 _END_ALL: Final = load("end_all")
 
 
-LIVE_FIELDS: Final = ("username", "roles", "last_active", "expires_at")
-"""What a check reads of a session."""
-
-
-def live_state(owner: bytes | None, fields: Sequence[bytes | None]) -> LiveState | None:
-    """What a token's key and the ``LIVE_FIELDS`` of a session say; ``None`` if there is no session."""
-    username, roles, active, expires = fields
-    if active is None or expires is None:
-        return None
-    # Written out, and roles looked up, because it is done at every check.
-    return LiveState(
-        None if owner is None else owner.decode(),
-        username.decode() if username else "",
-        _roles(roles),
-        int(active),
-        int(expires),
-    )
-
-
-_roles = lru_cache(maxsize=1_024)(codec.decode_roles)
-
-
 class RedisSessionReader:
     """Reads sessions from the primary; see ``domain.ports.SessionReader``.
 
@@ -84,26 +59,47 @@ class RedisSessionReader:
         reads: the pipelined way to the primary.
     """
 
-    __slots__ = ("_reads",)
+    __slots__ = ("_reads", "_waiting")
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
+        self._waiting: list[tuple[AccessClaims, asyncio.Future[State]]] = []
 
-    async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
-        """The session and one of its tokens in one round trip; ``None`` if it is not alive."""
-        key, commands = _reading(user_id, session_id, token_id)
-        owner, fields = await self._reads.read(key, *commands)
-        return live_state(owner, fields)
+    def read(self, claims: AccessClaims) -> asyncio.Future[State]:
+        """The session and one of its tokens; see ``SessionReader.read``.
 
-    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[LiveState | Exception | None]:
-        """For each token, in order, what ``read`` returns or raises; in one round trip."""
+        What is asked for in one turn of the loop shares a round trip.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._ask_waiting)
+        known: asyncio.Future[State] = loop.create_future()
+        self._waiting.append((claims, known))
+        return known
+
+    def _ask_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+
+        def take(places: Sequence[int], states: Sequence[State]) -> None:
+            for place, state in zip(places, states, strict=True):
+                known = waiting[place][1]
+                if not known.done():
+                    known.set_result(state)
+
+        try:
+            self.ask([claims for claims, _ in waiting], take)
+        except Exception as error:  # noqa: BLE001 - else those who wait would do so for ever
+            take(range(len(waiting)), [error] * len(waiting))
+
+    async def read_all(self, claims: Sequence[AccessClaims]) -> Sequence[State]:
+        """For each token, in order, what ``read`` gives; in one round trip."""
         if not claims:
             return []
-        states: list[LiveState | Exception | None] = [None] * len(claims)
+        states: list[State] = [None] * len(claims)
         known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         missing = len(claims)
 
-        def take(places: Sequence[int], said: Sequence[LiveState | Exception | None]) -> None:
+        def take(places: Sequence[int], said: Sequence[State]) -> None:
             nonlocal missing
             for place, state in zip(places, said, strict=True):
                 states[place] = state
@@ -117,7 +113,7 @@ class RedisSessionReader:
 
     def ask(self, claims: Sequence[AccessClaims], on_states: OnStates) -> None:
         """As ``read_all``, apart for each primary; see ``SessionReader.ask``."""
-        questions = [_question(each) for each in claims]
+        questions = [question(each) for each in claims]
 
         def take(places: Sequence[int], outcomes: Sequence[Outcome]) -> None:
             asked = questions if len(places) == len(questions) else [questions[each] for each in places]
@@ -161,57 +157,6 @@ class RedisSessionReader:
         key = keys.user_devices(user_id)
         (seconds, _), seen = await self._reads.read(key, ("TIME",), ("ZSCORE", key, fingerprint))
         return seen is not None and float(seen) > int(seconds) * 1000 - DEVICE_MEMORY_MS
-
-
-def _reading(user_id: str, session_id: str, token_id: str) -> Group:
-    key = keys.session(user_id, session_id)
-    return key, (("GET", keys.token(user_id, token_id)), ("HMGET", key, *LIVE_FIELDS))
-
-
-class _Question:
-    """What is read of a token and its session, kept with its claims; a ``reads.Question``.
-
-    The state is kept with the replies that said it, and is given again only for equal ones.
-    """
-
-    __slots__ = ("_claims", "_replies", "_state", "packed")
-
-    def __init__(self, user_id: str, session_id: str, token_id: str) -> None:
-        self._claims = user_id, session_id, token_id
-        self.packed = b"".join(hiredis.pack_command(command) for command in self.group[1])  # type: ignore[arg-type]
-        self._replies: Outcome = []
-        self._state: LiveState | None = None
-
-    @property
-    def group(self) -> Group:
-        """The commands with their key; made anew, as most are only ever sent packed."""
-        return _reading(*self._claims)
-
-    def state(self, outcome: Outcome) -> LiveState | Exception | None:
-        """What the replies say."""
-        if outcome == self._replies:
-            return self._state
-        found = _state_or_error(outcome)
-        if isinstance(found, LiveState):
-            self._state, self._replies = found, outcome
-        return found
-
-
-def _question(claims: AccessClaims) -> _Question:
-    memory = claims.memory
-    if isinstance(memory.question, _Question):
-        return memory.question
-    memory.question = made = _Question(claims.user_id, claims.session_id, claims.token_id)
-    return made
-
-
-def _state_or_error(outcome: Outcome) -> LiveState | Exception | None:
-    if isinstance(outcome, Exception):
-        return outcome
-    try:
-        return live_state(*outcome)
-    except Exception as error:  # noqa: BLE001 - a session that makes no sense is no reason to doubt the others
-        return error
 
 
 class RedisSessionWriter:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from session_service.domain.watching import Watch, WatchedState
 from session_service.storage import keys
-from session_service.storage.sessions import LIVE_FIELDS, live_state
+from session_service.storage.questions import LIVE_FIELDS, live_state
 from session_service.storage.tracking import CACHING
 
 if TYPE_CHECKING:

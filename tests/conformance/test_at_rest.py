@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from session_service.domain.events import Action, AuditEvent
 from session_service.domain.policy import new_id
+from session_service.domain.ports import Counter
 from session_service.storage import keys
 from tests.support.stores import new_session, new_user
 
@@ -43,7 +44,7 @@ async def test_nothing_in_redis_is_a_credential(store: Store) -> None:
     new = new_session(password_hash=user.password_hash, request_id="r-1")
     await writer.create(new)
     await writer.rotate("ada", new.session_id, 1, new_id())
-    await store.attempts.take("account", typed, 5, 60)
+    await store.attempts.take([Counter("account", typed, 5)], 60)
     await audit.open()
     audit.record(AuditEvent(Action.LOGIN, "ada", new.session_id))
     await audit.close()

@@ -11,7 +11,7 @@ from session_service.domain.errors import InvalidCredentials, SessionEnded
 from session_service.domain.models import CreatedSession
 from session_service.domain.policy import new_id
 from session_service.storage import keys
-from tests.support.stores import new_session, new_user
+from tests.support.stores import claims, new_session, new_user
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ async def test_nothing_brings_back_an_ended_session(
 
         async def end(created: CreatedSession = created) -> None:
             assert await writer.end("ada", created.session_id)
-            assert await store.sessions.read("ada", created.session_id, created.token_id) is None
+            assert await store.sessions.read(claims("ada", created.session_id, created.token_id)) is None
 
         await asyncio.gather(
             *(busy(writer, created) for _ in range(5)),
@@ -68,7 +68,7 @@ async def test_an_acknowledged_end_holds_for_every_later_check(store: Store) -> 
     async def check() -> None:
         for _ in range(100):
             began_after = acknowledged.is_set()
-            state = await store.sessions.read("ada", new.session_id, new.token_id)
+            state = await store.sessions.read(claims("ada", new.session_id, new.token_id))
             if began_after and state is not None:
                 broken.append(state)
 

@@ -11,7 +11,7 @@ from session_service.domain.models import RotationRefused
 from session_service.domain.policy import new_id
 from session_service.storage import keys
 from tests.support import eventually_async
-from tests.support.stores import new_session
+from tests.support.stores import claims, new_session
 
 if TYPE_CHECKING:
     from session_service.domain.models import NewSession
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 async def gone(store: Store, new: NewSession) -> bool:
     """Whether a check no longer finds the session."""
-    return await store.sessions.read("ada", new.session_id, new.token_id) is None
+    return await store.sessions.read(claims("ada", new.session_id, new.token_id)) is None
 
 
 async def test_an_idle_session_ends(store: Store) -> None:

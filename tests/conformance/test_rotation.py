@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from session_service.domain.models import Rotation, RotationRefused, SessionPolicy
+from session_service.domain.models import LiveState, Rotation, RotationRefused, SessionPolicy
 from session_service.domain.policy import RotationVerdict, judge_rotation, new_id
 from session_service.storage import keys
-from tests.support.stores import new_session
+from tests.support.stores import claims, new_session
 
 if TYPE_CHECKING:
     from session_service.domain.models import NewSession
@@ -39,8 +39,8 @@ async def test_a_refresh_makes_the_next_generation(store: Store) -> None:
     now = rotation.token_issued_ms
     assert rotation == Rotation(token, 2, now, now + 1_800_000, created.session_expires_ms, repeated=False)
     for each in (token, new.token_id):
-        state = await store.sessions.read("ada", new.session_id, each)
-        assert state is not None
+        state = await store.sessions.read(claims("ada", new.session_id, each))
+        assert isinstance(state, LiveState)
         assert state.token_session_id == new.session_id
         assert state.last_active_ms == now
 
@@ -77,7 +77,7 @@ async def test_a_spent_token_out_of_its_grace_ends_the_session(store: Store, pre
         newest = accepted(await writer.rotate("ada", new.session_id, generation, new_id())).token_id
     await rotated_long_ago(store, new)
     assert await writer.rotate("ada", new.session_id, presented, new_id()) is RotationRefused.REUSED
-    assert await store.sessions.read("ada", new.session_id, newest) is None
+    assert await store.sessions.read(claims("ada", new.session_id, newest)) is None
     assert not await store.keys("user_session*")
     assert await store.do("EXISTS", keys.token("ada", newest)) == 0
     assert await writer.rotate("ada", new.session_id, 3, new_id()) is RotationRefused.ENDED

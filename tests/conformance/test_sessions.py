@@ -10,11 +10,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 from session_service.domain.errors import InvalidCredentials, SessionEnded
-from session_service.domain.models import NO_DEVICE, AccessClaims, LiveState, Session
+from session_service.domain.models import NO_DEVICE, LiveState, Session
 from session_service.domain.policy import new_id
 from session_service.storage import keys
 from session_service.storage.sessions import BATCH
-from tests.support.stores import new_session, new_user
+from tests.support.stores import claims, new_session, new_user
 
 if TYPE_CHECKING:
     from tests.support.stores import Store
@@ -38,7 +38,7 @@ async def test_a_check_sees_the_session_and_its_token(store: Store) -> None:
     """One read answers for the session and for the token (I1)."""
     new = new_session()
     created = await store.writer().create(new)
-    state = await store.sessions.read("ada", new.session_id, new.token_id)
+    state = await store.sessions.read(claims("ada", new.session_id, new.token_id))
     now = created.token_issued_ms
     assert state == LiveState(new.session_id, "Ada", ("user", "editor"), now, created.session_expires_ms)
 
@@ -48,11 +48,11 @@ async def test_a_check_tells_other_tokens_apart(store: Store) -> None:
     writer, one, other = store.writer(), new_session(), new_session()
     await writer.create(one)
     await writer.create(other)
-    gone = await store.sessions.read("ada", one.session_id, new_id())
-    foreign = await store.sessions.read("ada", one.session_id, other.token_id)
-    assert gone is not None
+    gone = await store.sessions.read(claims("ada", one.session_id, new_id()))
+    foreign = await store.sessions.read(claims("ada", one.session_id, other.token_id))
+    assert isinstance(gone, LiveState)
     assert gone.token_session_id is None
-    assert foreign is not None
+    assert isinstance(foreign, LiveState)
     assert foreign.token_session_id == other.session_id
 
 
@@ -64,11 +64,10 @@ async def test_many_tokens_are_read_as_each_alone(store: Store) -> None:
         await writer.create(new)
     await writer.end(news[1].user_id, news[1].session_id)
     await store.do("DEL", keys.token(news[2].user_id, news[2].token_id))
-    tokens = [AccessClaims(new.user_id, new.session_id, new.token_id, 0, 1) for new in (*news, news[0])]
+    tokens = [claims(new.user_id, new.session_id, new.token_id) for new in (*news, news[0])]
     states = await store.sessions.read_all(tokens)
-    assert states == [
-        await store.sessions.read(new.user_id, new.session_id, new.token_id) for new in (*news, news[0])
-    ]
+    assert states == [await store.sessions.read(each) for each in tokens]
+    assert states == await asyncio.gather(*map(store.sessions.read, tokens))
     assert states[1] is None
     assert len(set(states)) == len(news)
 
@@ -82,7 +81,7 @@ async def test_what_makes_no_sense_harms_no_other(store: Store) -> None:
     await store.do("DEL", keys.token("bob", typed.token_id))
     await store.do("HSET", keys.token("bob", typed.token_id), "a", "b")
     await store.do("HSET", keys.session("cyd", spoilt.session_id), "expires_at", "soon")
-    tokens = [AccessClaims(new.user_id, new.session_id, new.token_id, 0, 1) for new in news]
+    tokens = [claims(new.user_id, new.session_id, new.token_id) for new in news]
     states = await store.sessions.read_all(tokens)
     kinds = [LiveState, ResponseError, ValueError, LiveState]
     assert [isinstance(state, kind) for state, kind in zip(states, kinds, strict=True)] == [True] * 4
@@ -90,7 +89,7 @@ async def test_what_makes_no_sense_harms_no_other(store: Store) -> None:
 
 async def test_absent_sessions_are_none(store: Store) -> None:
     """What was never there is absent, and not an error."""
-    assert await store.sessions.read("nobody", new_id(), new_id()) is None
+    assert await store.sessions.read(claims("nobody", new_id(), new_id())) is None
     assert await store.sessions.activity("nobody") == []
     assert await store.sessions.fetch("nobody", [new_id()]) == []
     assert await store.sessions.fetch("nobody", []) == []
@@ -159,7 +158,7 @@ async def test_ending_leaves_nothing_of_the_session(store: Store) -> None:
     assert not await writer.end("ada", new.session_id)
     left = await store.keys()
     assert left == {keys.user_devices("ada"), keys.token("ada", new.token_id)}, rotation
-    assert await store.sessions.read("ada", new.session_id, new.token_id) is None
+    assert await store.sessions.read(claims("ada", new.session_id, new.token_id)) is None
 
 
 async def test_ending_all_spares_the_one_to_keep(store: Store) -> None:

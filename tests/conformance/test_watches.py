@@ -7,7 +7,7 @@ import pytest
 from session_service.domain.policy import new_id
 from session_service.storage import keys
 from tests.support import eventually_async
-from tests.support.stores import Store, new_session
+from tests.support.stores import Store, claims, new_session
 from tests.support.watching import Told
 
 
@@ -17,7 +17,7 @@ async def test_a_watched_read_says_what_a_read_says(store: Store) -> None:
     await store.writer(token_expire=100).create(new)
     found = await store.watches.read(new.user_id, new.session_id, new.token_id, Told())
     assert found is not None
-    assert found.live == await store.sessions.read(new.user_id, new.session_id, new.token_id)
+    assert found.live == await store.sessions.read(claims(new.user_id, new.session_id, new.token_id))
     assert 95 < found.valid_for <= 100
 
 
@@ -77,6 +77,6 @@ async def test_strict_reads_are_not_tracked(real_store: Store) -> None:
     """Redis remembers nothing for checks whose answers nobody keeps."""
     new = new_session()
     await real_store.writer().create(new)
-    await real_store.sessions.read(new.user_id, new.session_id, new.token_id)
+    await real_store.sessions.read(claims(new.user_id, new.session_id, new.token_id))
     async for primary in real_store.connections.primaries():
         assert (await primary.info("stats"))["tracking_total_keys"] == 0

@@ -13,11 +13,12 @@ from session_api.v1.admin_service_pb2 import DeleteUserRequest
 
 from session_service.domain.events import Action, AuditEvent
 from session_service.domain.policy import new_id
+from session_service.domain.ports import Counter
 from session_service.storage.settings import RedisSettings
 from tests.support import LOOPBACK
 from tests.support.house_rules import ROOT
 from tests.support.in_process import in_process
-from tests.support.stores import Store, new_session, new_user, open_connections
+from tests.support.stores import Store, claims, new_session, new_user, open_connections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -138,16 +139,16 @@ async def _live(store: Store) -> None:
     for new in news:
         await writer.create(new)
     last = news[-1]
-    await store.sessions.read("ada", last.session_id, last.token_id)
+    await store.sessions.read(claims("ada", last.session_id, last.token_id))
     await store.sessions.fetch("ada", [each for each, _ in await store.sessions.activity("ada")])
     await store.sessions.knows_device("ada", last.fingerprint)
     await writer.touch("ada", last.session_id)
     await writer.rotate("ada", last.session_id, 1, new_id())
     await writer.end("ada", last.session_id)
     await _change_users(store)
-    await store.attempts.take("account", "ada", 10, 60)
-    await store.attempts.give_back("account", "ada")
-    await store.attempts.clear("account", "ada")
+    counters = [Counter("account", "ada", 10), Counter("address", "192.0.2.1", 10)]
+    await store.attempts.take(counters, 60)
+    await store.attempts.give_back(counters, clear_first=True)
     audit = store.audit()
     await audit.open()
     audit.record(AuditEvent(Action.LOGIN, "ada"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
+import grpc
 from session_api.v1 import session_service_pb2_grpc as pb_grpc
 
 from session_service.domain.authorization import Authorization
@@ -18,8 +19,8 @@ from session_service.domain.ports import OnStates
 from session_service.domain.public_paths import PublicPaths
 from session_service.domain.watching import Watch, WatchedState
 from session_service.engines.native.server import NativeServer
-from session_service.rpc.batched import Batched, batched_methods
-from session_service.rpc.boundary import Boundary
+from session_service.rpc.batched import CHECK, VERIFY_TOKEN, Batched, batched_methods
+from session_service.rpc.boundary import Boundary, MethodHandlers
 from session_service.rpc.envoy_auth import external_auth_pb2_grpc
 from session_service.rpc.ext_authz_servicer import ExtAuthzServicer
 from session_service.rpc.http.app import HttpApp
@@ -27,6 +28,7 @@ from session_service.rpc.http.cors import Cors
 from session_service.rpc.http.forward_auth import ForwardAuth
 from session_service.rpc.limits import Limits
 from session_service.rpc.session_servicer import SessionServicer
+from session_service.rpc.single_checks import single_checks
 from tests.support.native_engine import FakeEngine
 
 LIMITS: Final = Limits(
@@ -88,13 +90,10 @@ class Store:
     def _state(self, name: str) -> LiveState | Exception | None:
         return self.states.setdefault(name, _live(name))
 
-    async def read(self, _user_id: str, session_id: str, _token_id: str) -> LiveState | None:
+    async def read(self, claims: AccessClaims) -> LiveState | Exception | None:
         """The state of one."""
         self.trips += 1
-        state = self._state(session_id)
-        if isinstance(state, Exception):
-            raise state
-        return state
+        return self._state(claims.session_id)
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> list[LiveState | Exception | None]:
         """The state of each."""
@@ -137,7 +136,9 @@ class Watches:
 
     async def read(self, user_id: str, session_id: str, token_id: str, watch: Watch) -> WatchedState | None:
         """As the store, followed."""
-        live = await self._store.read(user_id, session_id, token_id)
+        live = await self._store.read(AccessClaims(user_id, session_id, token_id, 0, 1))
+        if isinstance(live, Exception):
+            raise live
         watch.feed = self
         return None if live is None else WatchedState(live, 60.0)
 
@@ -172,10 +173,34 @@ class Observer:
         self.decisions += [(protocol, outcome)] * count
 
 
-class Service:
-    """The service's checks on the native engine, in batches or not."""
+class _OfSingleChecks:
+    """An engine to which handlers of these methods are brought otherwise.
 
-    def __init__(self, *, in_batches: bool, rooms: int = 100) -> None:
+    Args:
+        server: the engine.
+    """
+
+    def __init__(self, server: NativeServer) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take all others."""
+        for each in generic_rpc_handlers:
+            methods = cast(MethodHandlers, each).methods
+            others = {name: methods[name] for name in methods if name not in {VERIFY_TOKEN, CHECK}}
+            self._server.add_generic_rpc_handlers((MethodHandlers(others),))
+
+
+class Service:
+    """The service's checks on the native engine, by its servicers or otherwise.
+
+    Args:
+        in_batches: serve them in batches.
+        singly: serve those of gRPC as an engine without batches does.
+        rooms: calls at once.
+    """
+
+    def __init__(self, *, in_batches: bool = False, singly: bool = False, rooms: int = 100) -> None:
         self.store, self.observer = Store(), Observer()
         self.limits = replace(LIMITS, max_concurrent_rpcs=rooms)
         http = HttpApp(self.limits, Cors((), ()), lambda: True)
@@ -197,13 +222,17 @@ class Service:
             administration=nothing,
             callers=nothing,
         )
-        boundary: Any = Boundary((self.server, http), self.observer, self.limits)
+        engine = _OfSingleChecks(self.server) if singly else self.server
+        boundary: Any = Boundary((engine, http), self.observer, self.limits)
         pb_grpc.add_SessionServiceServicer_to_server(session, boundary)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(envoy, boundary)
         http.add_page("/authz", forward)
+        methods = batched_methods(self.limits, envoy)
+        batched = Batched(check, boundary.calls, self.observer, methods, forward)
         if in_batches:
-            methods = batched_methods(self.limits, envoy)
-            self.server.add_batched(Batched(check, boundary.calls, self.observer, methods, forward))
+            self.server.add_batched(batched)
+        if singly:
+            self.server.add_generic_rpc_handlers((single_checks(batched),))
 
     def _make(self, **settings: Any) -> Any:
         self.fake = FakeEngine(**settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fakeredis import FakeAsyncRedis, FakeServer
 
-from session_service.domain.models import Device, NewSession, SessionPolicy, User
+from session_service.domain.models import AccessClaims, Device, NewSession, SessionPolicy, User
 from session_service.domain.policy import new_id
 from session_service.storage.attempts import RedisAttempts
 from session_service.storage.audit import RedisAuditLog
@@ -69,6 +69,11 @@ def new_user(user_id: str = "ada", username: str = "Ada", **changes: Any) -> Use
         "password_hash": f"$hash-of-{username}$",
     }
     return User(**values | changes)
+
+
+def claims(user_id: str, session_id: str, token_id: str) -> AccessClaims:
+    """What a token says whose instants are of no interest."""
+    return AccessClaims(user_id, session_id, token_id, 0, 1)
 
 
 class StoreConnections(Connections, Protocol):

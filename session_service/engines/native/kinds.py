@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from session_service.domain.authorization import allowed
 from session_service.domain.checks import Asked, Outcome
@@ -21,12 +20,10 @@ from session_service.rpc.http.forward_auth import ForwardAuth
 from session_service.rpc.http.values import HttpRequest
 from session_service.rpc.http.verify import RestVerify
 from session_service.rpc.metadata import fields_of
+from session_service.rpc.requests import NewRequest, Requests
 
 _REPEATED: Final = "REPEATED"
 _ORIGIN: Final = "origin"
-# Requests of each kind that are remembered, at most so long: about 1 KB each, 2.5 at most.
-_REMEMBERED: Final = 16_384
-_LONGEST: Final = 1_024
 
 Answers: TypeAlias = list[tuple[int, bytes | Reply]]
 """What calls are answered together: each by its id, with a message or a page."""
@@ -155,7 +152,7 @@ class VerifyKind(MethodKind):
         always: Callable[[Call], Pairs],
     ) -> None:
         super().__init__(VERIFY_TOKEN, method, room=room, observer=observer, engine=engine, always=always)
-        self._remembered = _Requests()
+        self._remembered = Requests()
 
     def asked(self, call: Call) -> tuple[str | None, float, Any]:
         """What the request wants checked; what is to be remembered is known besides."""
@@ -166,10 +163,9 @@ class VerifyKind(MethodKind):
         request = self._request(call)
         asked = verify_asked(request, call.values)
         token, bound, _ = asked
-        # Never what does not say whose token it asks about: the metadata of the next call may name another.
-        return (token, bound, _New(message, asked)) if bound and request.token else asked
+        return (token, bound, NewRequest(message, asked)) if bound and request.token else asked
 
-    def answer(self, call: Call, known: Any, outcome: Outcome | None, answers: Answers) -> str:  # noqa: ANN401 - `_New | None`
+    def answer(self, call: Call, known: Any, outcome: Outcome | None, answers: Answers) -> str:  # noqa: ANN401 - `NewRequest | None`
         """Answer as ``MethodKind`` does."""
         if type(outcome) is Identity:
             if known is not None:
@@ -248,9 +244,9 @@ class RestKind:
         self._verify = verify
         self._observer = observer
         self._engine = engine
-        self._remembered = _Requests()
+        self._remembered = Requests()
 
-    def asked(self, call: Call) -> tuple[str | None, float, _New | None]:
+    def asked(self, call: Call) -> tuple[str | None, float, NewRequest | None]:
         """What the request wants checked."""
         remembered = None if call.query else self._remembered.get(call.message)
         if remembered is not None:
@@ -258,9 +254,9 @@ class RestKind:
             return token, bound, None
         request = self._verify.request(_request(call))
         asked = verify_asked(request, call.values)
-        return asked[0], asked[1], _New(call.message, asked) if request.token else None
+        return asked[0], asked[1], NewRequest(call.message, asked) if request.token else None
 
-    def answer(self, call: Call, known: _New | None, outcome: Outcome | None, answers: Answers) -> str:
+    def answer(self, call: Call, known: NewRequest | None, outcome: Outcome | None, answers: Answers) -> str:
         """Answer with JSON, the same for the same identity unless a page of a browser asks."""
         found: Outcome = outcome.error if type(outcome) is Refusal else cast(Outcome, outcome)
         if isinstance(found, Exception):
@@ -280,28 +276,6 @@ class RestKind:
     def count(self, reason: str, seconds: float, count: int) -> None:
         """Tell the observer of all RPCs."""
         self._observer.calls_ended(VERIFY_TOKEN, reason, seconds, count)
-
-
-class _New(NamedTuple):
-    """A request that is to be remembered if its token is good."""
-
-    message: bytes
-    asked: Asked
-
-
-class _Requests:
-    """What requests ask, by their bytes; the oldest goes first."""
-
-    def __init__(self) -> None:
-        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
-        self.get = self._asked.get
-
-    def keep(self, new: _New) -> None:
-        """Remember one whose token is good, unless it is long."""
-        if len(new.message) <= _LONGEST:
-            self._asked[new.message] = new.asked
-            if len(self._asked) > _REMEMBERED:
-                self._asked.popitem(last=False)
 
 
 def with_role(outcome: Outcome | None, role: str) -> Outcome | None:

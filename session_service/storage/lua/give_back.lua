@@ -1,9 +1,12 @@
--- Uncounts one attempt, if any is counted.
+-- Uncounts one attempt on each counter, if any is counted there.
 --
--- KEYS  1 login_attempts:<scope>:<subject>
--- Returns how many are left.
-local attempts = KEYS[1]
-if tonumber(redis.call('GET', attempts) or 0) < 1 then
-  return 0
+-- KEYS  login_attempts:<scope>:<subject>
+-- ARGV  1 how many of them, from the first on, are forgotten altogether instead
+-- Returns nothing.
+for place, attempts in ipairs(KEYS) do
+  if place <= tonumber(ARGV[1]) then
+    redis.call('DEL', attempts)
+  elseif tonumber(redis.call('GET', attempts) or 0) >= 1 then
+    redis.call('DECR', attempts)
+  end
 end
-return redis.call('DECR', attempts)

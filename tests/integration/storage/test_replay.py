@@ -24,7 +24,7 @@ from session_service.storage.users import RedisUserReader, RedisUserWriter
 from tests.integration.storage.conftest import Connect
 from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisSentinel, RedisServer, eventually_async
 from tests.support.proxy import TcpProxy
-from tests.support.stores import new_session, new_user
+from tests.support.stores import claims, new_session, new_user
 
 POLICY = SessionPolicy(max_sessions=3, refresh_grace=0)
 
@@ -172,22 +172,20 @@ async def test_what_was_kept_lives_on(failover: Failover, service: Stores) -> No
     await service.sessions.end_all("ada", keep=kept.session_id)
     failover.happen()
     assert await _first_answer(service, ended.session_id, ended.token_id) is None
-    assert await service.reader.read("ada", kept.session_id, kept.token_id)
+    assert await service.reader.read(claims("ada", kept.session_id, kept.token_id))
 
 
 async def _first_answer(service: Stores, session_id: str, token_id: str) -> LiveState | None:
     """What the first read says that is answered after the failover."""
-    answers: list[LiveState | None] = []
+    answers: list[LiveState | Exception | None] = []
 
     async def answered() -> bool:
-        try:
-            answers.append(await service.reader.read("ada", session_id, token_id))
-        except StoreUnavailable:
-            return False
-        return True
+        answers.append(await service.reader.read(claims("ada", session_id, token_id)))
+        return not isinstance(answers[-1], StoreUnavailable)
 
     await eventually_async(answered)
-    return answers[0]
+    assert not isinstance(answers[-1], Exception)
+    return answers[-1]
 
 
 async def test_a_failover_by_sentinel(redis_binary: RedisBinary, connect: Connect) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.policy import new_id
+from session_service.domain.ports import Counter
 from session_service.storage import keys
 from session_service.storage.channel import Channel
 from session_service.storage.cluster import ClusterClient
@@ -18,7 +19,7 @@ from session_service.storage.connections import RedisConnections
 from session_service.storage.scripts import Mutations, load
 from session_service.storage.settings import RedisSettings
 from tests.support import LOOPBACK, RedisBinary, RedisCluster, RedisServer, eventually_async
-from tests.support.stores import Store, new_session, new_user
+from tests.support.stores import Store, claims, new_session, new_user
 
 Connect = Callable[[RedisSettings], Awaitable[RedisConnections]]
 StartRedis = Callable[..., RedisServer]
@@ -47,7 +48,7 @@ async def test_a_forgotten_script_is_sent_again_and_runs_once(store: Store) -> N
     """After a restart or a failover Redis knows no script; the change is made all the same, once."""
     for count in range(1, 4):
         await store.do("SCRIPT", "FLUSH")
-        await store.attempts.take("account", "ada", 100, 60)
+        await store.attempts.take([Counter("account", "ada", 100)], 60)
         assert int(await store.do("GET", keys.login_attempts("account", "ada"))) == count
 
 
@@ -62,7 +63,7 @@ async def test_a_change_whose_answer_is_lost_is_not_made_twice(
     key = keys.login_attempts("account", "ada")
 
     async def change() -> None:
-        await store.mutations.run(load("take"), [key], 100, 60_000, acknowledged=acknowledged)
+        await store.mutations.run(load("take"), [key], 60_000, 100, acknowledged=acknowledged)
 
     async def count() -> int:
         return int(await store.do("GET", key))
@@ -111,10 +112,10 @@ async def test_without_enough_replicas_changes_are_unavailable_and_checks_work(s
     with pytest.raises(StoreUnavailable):
         await writer.rotate("ada", new.session_id, 1, new_id())
     await writer.touch("ada", new.session_id)
-    assert await strict.sessions.read("ada", new.session_id, new.token_id) is not None
+    assert await strict.sessions.read(claims("ada", new.session_id, new.token_id)) is not None
     with pytest.raises(StoreUnavailable):
         await writer.end("ada", new.session_id)
-    assert await strict.sessions.read("ada", new.session_id, new.token_id) is None
+    assert await strict.sessions.read(claims("ada", new.session_id, new.token_id)) is None
 
 
 async def test_a_replica_has_what_was_acknowledged(connect: Connect, start_redis: StartRedis) -> None:
@@ -208,7 +209,7 @@ async def test_with_memory_full_logins_are_unavailable_and_logouts_work(
         lambda: writer.rotate("ada", news[0].session_id, 1, new_id()),
         lambda: store.directory.create(new_user("dave", "dave")),
         lambda: store.directory.set_roles("ada", ("viewer",)),
-        lambda: store.attempts.take("account", "ada", 5, 60),
+        lambda: store.attempts.take([Counter("account", "ada", 5)], 60),
     ]
     for change in refused:
         with pytest.raises(StoreUnavailable):

@@ -50,12 +50,9 @@ class Store:
     touching: int = 0
     most_touching: int = 0
 
-    async def read(self, _user_id: str, session_id: str, _token_id: str) -> LiveState | None:
+    async def read(self, claims: AccessClaims) -> LiveState | Exception | None:
         """The state of one."""
-        state = self.states.get(session_id, _live(session_id, NOW))
-        if isinstance(state, Exception):
-            raise state
-        return state
+        return self.states.get(claims.session_id, _live(claims.session_id, NOW))
 
     async def read_all(self, claims: Sequence[AccessClaims]) -> list[LiveState | Exception | None]:
         """The state of each."""

@@ -50,12 +50,10 @@ class Store:
     read_of: list[tuple[str, str, str]] = field(default_factory=list)
     touched: list[tuple[str, str]] = field(default_factory=list)
 
-    async def read(self, user_id: str, session_id: str, token_id: str) -> LiveState | None:
+    async def read(self, claims: AccessClaims) -> LiveState | Exception | None:
         """The state, or the fault."""
-        self.read_of.append((user_id, session_id, token_id))
-        if self.fault:
-            raise self.fault
-        return self.live
+        self.read_of.append((claims.user_id, claims.session_id, claims.token_id))
+        return self.fault or self.live
 
     async def touch(self, user_id: str, session_id: str) -> None:
         """Note it."""

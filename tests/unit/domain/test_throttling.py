@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import collections
+from collections.abc import Sequence
 
 import pytest
 
 from session_service.domain.errors import TooManyAttempts
+from session_service.domain.ports import Counter
 from session_service.domain.throttling import LoginAttempt, LoginThrottle, ThrottlePolicy
 
 POLICY = ThrottlePolicy(per_account_and_address=3, per_address=5, per_account=7, window=60)
@@ -16,22 +18,23 @@ class Counters:
     """Fixed windows that never end."""
 
     def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
+        self.counts: collections.Counter[tuple[str, str]] = collections.Counter()
 
-    async def take(self, scope: str, subject: str, limit: int, window_seconds: int) -> int:
+    async def take(self, counters: Sequence[Counter], window_seconds: int) -> int:
         """Count, or say how long to wait."""
-        if self.counts[scope, subject] >= limit:
-            return window_seconds * 1000
-        self.counts[scope, subject] += 1
+        for scope, subject, limit in counters:
+            if self.counts[scope, subject] >= limit:
+                return window_seconds * 1000
+            self.counts[scope, subject] += 1
         return 0
 
-    async def give_back(self, scope: str, subject: str) -> None:
-        """Uncount one."""
-        self.counts[scope, subject] -= 1
-
-    async def clear(self, scope: str, subject: str) -> None:
-        """Forget all."""
-        del self.counts[scope, subject]
+    async def give_back(self, counters: Sequence[Counter], *, clear_first: bool = False) -> None:
+        """Uncount one, or forget all."""
+        for place, (scope, subject, _) in enumerate(counters):
+            if clear_first and not place:
+                del self.counts[scope, subject]
+            else:
+                self.counts[scope, subject] -= 1
 
 
 async def _guesses(throttle: LoginThrottle, attempt: LoginAttempt, most: int = 50) -> int:

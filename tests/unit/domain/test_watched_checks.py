@@ -40,13 +40,17 @@ class Store:
         """Every token is the one."""
         return CLAIMS
 
-    async def read(self, _user: str, _session: str, _token: str, watch: Watch | None = None) -> Any:
-        """The state, or the fault; followed if it is watched."""
-        self.asked.append("read" if watch is None else "watch")
+    async def read(self, *asked: Any) -> Any:
+        """The state of the claims, or the fault; of the ids, followed."""
+        watch = asked[-1]
+        if not isinstance(watch, Watch):
+            self.asked.append("read")
+            return self.fault or self.live
+        self.asked.append("watch")
         if self.fault:
             raise self.fault
-        if watch is None or self.live is None:
-            return self.live
+        if self.live is None:
+            return None
         watch.feed = self
         return WatchedState(self.live, VALID_FOR)
 

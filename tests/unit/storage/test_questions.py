@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -117,3 +118,25 @@ def test_the_commands_are_those_of_the_token() -> None:
     reader.read([b"s", _fields()])
     assert reader.replies.packed == [packed]
     assert reader.replies.packed[0] is packed
+
+
+async def test_reads_of_one_turn_share_a_trip() -> None:
+    """Each has its own state; what one gave up goes nowhere, and takes none of the others with it."""
+    replies = Replies()
+    reads: Any = replies
+    reader = RedisSessionReader(reads)
+    replies.outcome = [b"s", _fields()]
+    first, left, last = (reader.read(AccessClaims("u", "s", f"t-{number}", 0, 1)) for number in range(3))
+    left.cancel()
+    assert [await first, await last] == [STATE, STATE]
+    assert len(replies.packed) == 3
+    replies.outcome = StoreUnavailable()
+    assert await reader.read(AccessClaims("u", "s", "t-1", 0, 1)) is replies.outcome
+    assert len(replies.packed) == 1
+
+
+async def test_a_read_that_cannot_be_begun_ends() -> None:
+    """Whatever is raised on the way is the outcome of all that were to go together."""
+    replies: Any = None
+    found = await asyncio.gather(*(RedisSessionReader(replies).read(AccessClaims("u", "s", "t", 0, 1)),) * 2)
+    assert isinstance(found[0], AttributeError)

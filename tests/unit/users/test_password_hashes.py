@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from base64 import b64encode
+from typing import Any
 
 import argon2
 import bcrypt
@@ -229,3 +230,25 @@ def test_a_damaged_hash_never_raises(stored: str, data: st.DataObject) -> None:
     assume(damaged != stored and not re.search(r"\$1\d\$", damaged))  # bcrypt's cost 14 takes a second
     assert isinstance(CHEAP.recognises(damaged), bool)
     CHEAP.verify("wrong", damaged)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hash_len": 16},
+        {"time_cost": 2},
+        {"memory_cost": 16},
+        {"parallelism": 2, "memory_cost": 16},
+    ],
+    ids=str,
+)
+def test_a_hash_that_differs_in_anything_is_replaced(changed: dict[str, int]) -> None:
+    """Only one exactly as those of today is kept as it is."""
+    today = {"time_cost": 1, "memory_cost": 8, "parallelism": 1, "hash_len": 32}
+    make: Any = argon2.PasswordHasher
+    kept = make(**today).hash(PASSWORD)
+    assert CHEAP.verify(PASSWORD, kept) == kept
+    other = make(**today | changed).hash(PASSWORD)
+    replaced = CHEAP.verify(PASSWORD, other)
+    assert replaced not in {None, other}
+    assert CHEAP.verify(PASSWORD + "x", other) is None

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_api.v1 import session_service_pb2 as pb
 
+from session_service.domain.checks import Asked
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.models import LiveState
-from session_service.engines.native import checks, kinds
+from session_service.engines.native import checks
 from session_service.engines.native.surface import HTTP
+from session_service.rpc import requests
 from session_service.rpc.batched import CHECK, VERIFY_TOKEN
 from session_service.rpc.envoy_auth import external_auth_pb2
 from tests.support.native_checks import NAMES, NOW, Observer, Service
@@ -51,6 +53,7 @@ def _rest(body: str, *fields: tuple[bytes, bytes], **more: Any) -> Mapping[str, 
     return {"path": "/v1/token:verify", "kind": HTTP, "message": body.encode(), "fields": fields, **more}
 
 
+WAYS: Final = ("in_batches", "singly")
 _BEARER: Final = (b"authorization", b"Bearer good")
 CASES: Final[list[Mapping[str, Any]]] = [
     *(_verify(name) for name in NAMES),
@@ -140,11 +143,12 @@ def test_any_mix_gives_each_call_its_own_answer(mix: list[int], expected: list[A
     assert asyncio.run(ask()) == [expected[place] for place in mix]
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES, ids=str)
-async def test_a_repetition_is_answered_as_the_first(case: Mapping[str, Any]) -> None:
+async def test_a_repetition_is_answered_as_the_first(case: Mapping[str, Any], way: str) -> None:
     """What is remembered of a request, its token and its answer changes nothing."""
     alone, counted = await _alone(case)
-    async with Service(in_batches=True) as service:
+    async with Service(**{way: True}) as service:
         answers = [_answer(await service.fake.send(**case).end()) for _ in range(3)]
     assert answers == [alone] * 3
     assert service.observer.reasons == counted.reasons * 3
@@ -165,6 +169,7 @@ _CHANGES: Final[list[LiveState | Exception | None]] = [
 ]
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("state", _CHANGES, ids=repr)
 @pytest.mark.parametrize(
     "case",
@@ -179,13 +184,13 @@ _CHANGES: Final[list[LiveState | Exception | None]] = [
     ids=["verify", "check", "check role", "authz", "authz role", "rest"],
 )
 async def test_what_the_store_says_now_decides(
-    case: Mapping[str, Any], state: LiveState | Exception | None
+    case: Mapping[str, Any], state: LiveState | Exception | None, way: str
 ) -> None:
     """A remembered answer is not given once the store says something else, and is right again after that."""
     async with Service(in_batches=False) as service:
         service.store.states["good"] = state
         changed = _answer(await service.fake.send(**case).end())
-    async with Service(in_batches=True) as service:
+    async with Service(**{way: True}) as service:
         first = _answer(await service.fake.send(**case).end())
         before = service.store.states["good"]
         service.store.states["good"] = state
@@ -196,8 +201,8 @@ async def test_what_the_store_says_now_decides(
 
 async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is its request, nor one that is long: so nobody fills the memory with what is not a token's."""
-    monkeypatch.setattr(kinds, "_REMEMBERED", 2)
-    monkeypatch.setattr(kinds, "_LONGEST", 500)
+    monkeypatch.setattr(requests, "_REMEMBERED", 2)
+    monkeypatch.setattr(requests, "_LONGEST", 500)
     async with Service(in_batches=True) as service:
         kind: Any = service.server._paths["/v1/token:verify"][0]
         for name in ("forged", "expired", "ended", "away", "odd", "long" * 140):
@@ -208,10 +213,14 @@ async def test_a_refused_token_is_not_remembered(monkeypatch: pytest.MonkeyPatch
         assert [asked for asked, _, _ in kind._remembered._asked.values()] == ["other", "third"]
 
 
-async def test_only_a_request_that_names_its_good_token_and_a_bound_is_remembered() -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_only_a_request_that_names_its_good_token_and_a_bound_is_remembered(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same bytes with another token in the metadata ask about that one."""
-    async with Service(in_batches=True) as service:
-        kind: Any = service.server._kinds[service.fake.paths.index(VERIFY_TOKEN)]
+    kept: list[Asked] = []
+    monkeypatch.setattr(requests.Requests, "keep", lambda _, new: kept.append(new.asked))
+    async with Service(**{way: True}) as service:
         for case in (
             *map(_verify, NAMES),
             *(_verify(name, staleness=5) for name in ("forged", "ended", "odd")),
@@ -221,10 +230,9 @@ async def test_only_a_request_that_names_its_good_token_and_a_bound_is_remembere
             fields = [(b"authorization", f"Bearer {name}".encode())]
             call = await service.fake.send(**_verify("", staleness=5, fields=fields)).end()
             assert pb.VerifyTokenResponse.FromString(call.pieces[0]).session_id == name
-        assert not kind._remembered._asked
-        for _ in range(3):
-            await service.fake.send(**_verify("good", staleness=5)).end()
-        assert list(kind._remembered._asked.values()) == [("good", 5.0, None)]
+        assert not kept
+        await service.fake.send(**_verify("good", staleness=5)).end()
+        assert kept == [("good", 5.0, None)]
 
 
 async def test_a_batch_is_one_trip() -> None:
