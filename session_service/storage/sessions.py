@@ -31,8 +31,10 @@ from session_service.domain.models import (
 )
 from session_service.domain.policy import MAX_SESSIONS_LIMIT
 from session_service.domain.ports import OnStates, State
+from session_service.domain.steady import steady
 from session_service.storage import codec, keys
 from session_service.storage.device_text import encode_device
+from session_service.storage.gathering import HOLD, Gathering
 from session_service.storage.questions import question
 from session_service.storage.reads import Outcome, Reads
 from session_service.storage.scripts import Mutations, Part, load
@@ -59,11 +61,12 @@ class RedisSessionReader:
         reads: the pipelined way to the primary.
     """
 
-    __slots__ = ("_reads", "_waiting")
+    __slots__ = ("_gathering", "_reads", "_waiting")
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._waiting: list[tuple[AccessClaims, asyncio.Future[State]]] = []
+        self._gathering = Gathering()
 
     def read(self, claims: AccessClaims) -> asyncio.Future[State]:
         """The session and one of its tokens; see ``SessionReader.read``.
@@ -72,13 +75,18 @@ class RedisSessionReader:
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._ask_waiting)
+            if self._gathering.holds:
+                loop.call_later(HOLD, self._ask_waiting)
+            else:
+                loop.call_soon(self._ask_waiting)
         known: asyncio.Future[State] = loop.create_future()
         self._waiting.append((claims, known))
         return known
 
     def _ask_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
+        # Not the loop's clock: uvloop's counts whole milliseconds.
+        self._gathering.left(len(waiting), steady())
 
         def take(places: Sequence[int], states: Sequence[State]) -> None:
             for place, state in zip(places, states, strict=True):
