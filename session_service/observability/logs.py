@@ -10,10 +10,13 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, Literal
 
 from session_service.observability.redaction import redact, redact_text
 
+# Made once: ``json.dumps`` makes one for each line that has a ``default``.
+_ENCODE = json.JSONEncoder(default=str).encode
 _NOT_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -48,7 +51,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = redact_text(self.formatException(record.exc_info))
-        return json.dumps(line, default=str)
+        return _ENCODE(line)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -66,8 +69,12 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(int(record.created))}.{int(record.created * 1000) % 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:

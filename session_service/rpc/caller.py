@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -97,7 +98,7 @@ class Callers:
         return self.ip_address(context)
 
     def _is_trusted(self, address: str) -> bool:
-        if not address:
+        if not address or not self._trusted_proxies:
             return False
         parsed = ipaddress.ip_address(address)
         return any(parsed in network for network in self._trusted_proxies)
@@ -112,6 +113,7 @@ def _peer_address(peer: str) -> str:
     return host if _is_address(host) else ""
 
 
+@lru_cache(maxsize=4_096)
 def _is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)

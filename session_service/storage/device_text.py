@@ -18,6 +18,7 @@ from uuid import UUID
 from session_service.domain.models import Device
 from session_service.domain.validation import MAX_DEVICE_BYTES
 
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FIELDS: Final = tuple(each.name for each in fields(Device))
 _WINDOW: Final = -12
 """Raw deflate, no header or checksum, over 4 KiB."""
@@ -49,7 +50,7 @@ def encode_device(device: Device) -> bytes:
     if uuid := _as_uuid(device.device_id):
         head = _WITH_UUID + uuid.bytes
         del known["device_id"]
-    text = json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode()
+    text = _AS_JSON(known).encode()
     deflate = zlib.compressobj(9, zlib.DEFLATED, _WINDOW, zdict=_DICTIONARY)
     return head + deflate.compress(text) + deflate.flush()
 

@@ -68,13 +68,14 @@ class JwtAccessTokens:
         """Use other keys from now on and forget every verified token, in one step."""
         keys = {_header(key): key for key in ring.access}
         verifier = _Verifier(keys, self._claims, self._clock)
-        self._ring_in_use = _RingInUse(ring.access[0], lru_cache(self._cache_size)(verifier))
+        signer = ring.access[0]
+        self._ring_in_use = _RingInUse(signer, _header(signer), lru_cache(self._cache_size)(verifier))
 
     def issue(self, claims: AccessClaims) -> str:
         """Sign a token with these claims by the first key of the ring."""
-        key = self._ring_in_use.signer
-        message = f"{_header(key)}.{base64url.encode(self._claims.write(claims))}"
-        return f"{message}.{base64url.encode(key.sign(message.encode()))}"
+        ring = self._ring_in_use
+        message = f"{ring.header}.{base64url.encode(self._claims.write(claims))}"
+        return f"{message}.{base64url.encode(ring.signer.sign(message.encode()))}"
 
     def verify(self, token: str) -> AccessClaims:
         """The claims of a token of ours that has not expired; ``exp`` is looked at each time.
@@ -93,6 +94,7 @@ class JwtAccessTokens:
 @dataclass(frozen=True, slots=True)
 class _RingInUse:
     signer: Key
+    header: str
     verified: _lru_cache_wrapper[AccessClaims]
 
 

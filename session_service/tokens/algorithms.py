@@ -12,6 +12,7 @@ RS256 RSA          at least 2048 bits (RFC 7518 §3.3)
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,14 @@ _NEW_RSA_BITS = 3072
 _P256_BYTES = 32
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _MAX_S = _P256_ORDER // 2
+
+
+class OneStepHmac(HMACAlgorithm):
+    """HS256 in one call of OpenSSL, at a third of what an object for each message costs."""
+
+    def sign(self, msg: bytes, key: bytes) -> bytes:
+        """The MAC; ``verify`` compares with it."""
+        return hmac.digest(key, msg, "sha256")
 
 
 class LowerEcdsa(ECAlgorithm):
@@ -77,7 +86,7 @@ class Kind:
 
 KINDS = {
     "HS256": Kind(
-        algorithm=HMACAlgorithm(HMACAlgorithm.SHA256),
+        algorithm=OneStepHmac(HMACAlgorithm.SHA256),
         kty="oct",
         crv=None,
         public=(),
