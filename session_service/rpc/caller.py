@@ -20,6 +20,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 AUTHORIZATION = "authorization"
 _SERVICE_KEY = "x-service-key"
 _FORWARDED_FOR = "x-forwarded-for"
+# IPv6 with an embedded IPv4 address has 45 characters, a zone 15 more and its mark.
+_LONGEST_ADDRESS = 64
 
 
 def bearer_token(context: Context) -> str:
@@ -113,8 +115,12 @@ def _peer_address(peer: str) -> str:
     return host if _is_address(host) else ""
 
 
-@lru_cache(maxsize=4_096)
 def _is_address(value: str) -> bool:
+    return len(value) <= _LONGEST_ADDRESS and _reads_as_address(value)
+
+
+@lru_cache(maxsize=4_096)
+def _reads_as_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
     except ValueError:

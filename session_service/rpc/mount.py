@@ -92,7 +92,8 @@ def mount(
         if isinstance(engine, ServesBatches):
             engine.add_batched(batched)
         elif not isinstance(engine, Pages):
-            # What is found first is served: the same methods are registered once more below.
+            # The first of a name is served. The servicers' own are registered below all the same: plain HTTP
+            # beside this engine has them.
             engine.add_generic_rpc_handlers((single_checks(batched),))
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(servicers.session, boundary)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, boundary)

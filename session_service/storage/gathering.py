@@ -2,46 +2,57 @@
 
 A round trip costs this process two system calls, a wake-up of Redis and a turn of its loop: half as
 much as an empty call on ``grpc.aio``. Where many callers wait at once, sharing trips lets more of their calls
-through (a third more, measured with 64 in flight), and so each of them waits less. Where few do, each would
-only wait longer. How many there are cannot be seen from here, as they queue inside gRPC. So holding back is
-tried out now and then, and kept up while more calls get through than before.
+through (half as many more, measured with 64 in flight), and so each of them waits less. Where few do, each
+would only wait longer. How many there are cannot be seen from here, as they queue inside gRPC. So it is tried
+out: a look at what gets through as things are, one at what does while reads are held back, and then whichever
+was better for a while. A trial that failed is repeated ever more rarely.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
 HOLD: Final = 0.001
 """Seconds to hold reads back: the shortest time that an event loop can wait."""
 
-_WINDOW: Final = 0.25
-"""Seconds after which what got through is looked at."""
+_LOOK: Final = 0.1
+"""Seconds of a look: some hundreds of calls, so that chance makes a twentieth of their number."""
 
-_PAUSE: Final = 1.0
-"""Seconds that were a pause, of which a rate says nothing: what held before it holds on."""
-
-_TRIAL: Final = 8
-"""Trips of a trial: some 10 ms, so that it costs few callers little."""
+_GAIN: Final = 1.2
+"""How many times as many calls must get through for reads to be held back: more than chance makes."""
 
 _BUSY: Final = 2_000.0
 """Calls per second below which there is nothing to share."""
 
-_GAIN: Final = 1.05
-"""How many times as many calls must get through for holding back to be kept up."""
+_KEPT: Final = 2.0
+"""Seconds for which reads are held back after a good trial."""
+
+_FIRST_REST: Final = 0.25
+_LONGEST_REST: Final = 8.0
+"""Seconds before another trial after a bad one: twice as many each time, up to the longest."""
+
+
+class _Phase(Enum):
+    USUAL = "what gets through as things are"
+    TRIAL = "what gets through while reads are held back"
+    KEPT = "that was more"
+    REST = "that was not more"
 
 
 class Gathering:
     """Decides by comparing how many calls per second get through with holding back and without."""
 
-    __slots__ = ("_calls", "_on_trial", "_since", "_trips", "_usual_rate", "holds")
+    __slots__ = ("_calls", "_phase", "_rest", "_since", "_span", "_usual", "holds")
 
     def __init__(self) -> None:
         self.holds = False
         """Whether to hold back the reads of the next trip."""
-        self._on_trial = False
-        self._usual_rate = 0.0
-        self._since = 0.0
-        self._calls = self._trips = 0
+        self._rest = _FIRST_REST
+        self._usual = 0.0
+        self._calls = 0
+        self._since = float("-inf")
+        self._begin(_Phase.USUAL, _LOOK)
 
     def left(self, calls: int, now: float) -> None:
         """Note that so many calls left together.
@@ -51,20 +62,28 @@ class Gathering:
             now: seconds on a clock that only goes forwards.
         """
         self._calls += calls
-        self._trips += 1
         passed = now - self._since
-        if self._trips >= _TRIAL if self._on_trial else passed >= _WINDOW:
-            if passed < _PAUSE:
-                self._decide(self._calls / passed)
-            elif self._trips < _TRIAL:
-                self.holds = self._on_trial = False
-            self._calls = self._trips = 0
-            self._since = now
+        if passed < self._span:
+            return
+        # Where nobody came for a while a look says nothing.
+        cut_off = self._span == _LOOK and passed > 2 * _LOOK
+        rate = 0.0 if cut_off else self._calls / passed
+        self._calls, self._since = 0, now
+        self._go_on(rate)
 
-    def _decide(self, rate: float) -> None:
-        if self.holds:
-            self._on_trial = False
-            self.holds = rate > self._usual_rate * _GAIN
+    def _go_on(self, rate: float) -> None:
+        if self._phase is _Phase.USUAL and rate >= _BUSY:
+            self._usual = rate
+            self._begin(_Phase.TRIAL, _LOOK)
+        elif self._phase is _Phase.TRIAL and rate > self._usual * _GAIN:
+            self._rest = _FIRST_REST
+            self._begin(_Phase.KEPT, _KEPT)
+        elif self._phase is _Phase.TRIAL:
+            self._begin(_Phase.REST, self._rest)
+            self._rest = min(2 * self._rest, _LONGEST_REST)
         else:
-            self._usual_rate = rate
-            self._on_trial = self.holds = rate >= _BUSY
+            self._begin(_Phase.USUAL, _LOOK)
+
+    def _begin(self, phase: _Phase, span: float) -> None:
+        self._phase, self._span = phase, span
+        self.holds = phase in {_Phase.TRIAL, _Phase.KEPT}

@@ -38,7 +38,7 @@ def _written(style: Literal["json", "console"], level: str = "info") -> io.Strin
 
 
 def _record(message: str, **facts: object) -> logging.LogRecord:
-    record = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": message, "created": 1.0})
+    record = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": message, "created": 1.234})
     vars(record).update(facts)
     return record
 
@@ -66,8 +66,8 @@ def test_a_json_line_holds_the_event_and_its_facts() -> None:
 
 def test_times_are_utc() -> None:
     """The instant is written in UTC whatever the machine's zone."""
-    assert json.loads(JsonFormatter().format(_record("x")))["time"] == "1970-01-01T00:00:01.000Z"
-    assert ConsoleFormatter().format(_record("x")) == "1970-01-01T00:00:01.000Z INFO    x"
+    assert json.loads(JsonFormatter().format(_record("x")))["time"] == "1970-01-01T00:00:01.234Z"
+    assert ConsoleFormatter().format(_record("x")) == "1970-01-01T00:00:01.234Z INFO    x"
 
 
 def test_a_console_line_reads_well() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 from redis.exceptions import ResponseError
 
 from session_service.domain.errors import StoreUnavailable
 from session_service.domain.models import AccessClaims, LiveState
+from session_service.storage.gathering import Gathering
 from session_service.storage.reads import OnOutcomes, Outcome, Question
 from session_service.storage.sessions import RedisSessionReader
 
@@ -135,8 +137,34 @@ async def test_reads_of_one_turn_share_a_trip() -> None:
     assert len(replies.packed) == 1
 
 
-async def test_a_read_that_cannot_be_begun_ends() -> None:
+@pytest.mark.parametrize("begins", [False, True])
+async def test_reads_that_are_held_back_share_a_trip(begins: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of several turns leave together in the end, also without the one that came first."""
+    monkeypatch.setattr(Gathering, "holds", True)
+    monkeypatch.setattr(Gathering, "__init__", lambda _: None)
+    left: list[int] = []
+    monkeypatch.setattr(Gathering, "left", lambda _, calls, _now: left.append(calls))
+    replies = Replies()
+    reads: Any = replies
+    reader = RedisSessionReader(reads)
+    replies.outcome = [b"s", _fields()]
+    asked = []
+    for number in range(3):
+        asked.append(reader.read(AccessClaims("u", "s", f"t-{number}", 0, 1)))
+        await asyncio.sleep(0)
+    assert not replies.packed
+    if begins:
+        asked.pop(0).cancel()
+    assert [await each for each in asked] == [STATE] * len(asked)
+    assert len(replies.packed) == 3
+    assert left == [3]
+
+
+@pytest.mark.parametrize("broken", ["ask", "left"])
+async def test_a_read_that_cannot_be_begun_ends(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised on the way is the outcome of all that were to go together."""
-    replies: Any = None
-    found = await asyncio.gather(*(RedisSessionReader(replies).read(AccessClaims("u", "s", "t", 0, 1)),) * 2)
-    assert isinstance(found[0], AttributeError)
+    monkeypatch.setattr(Replies if broken == "ask" else Gathering, broken, Mock(side_effect=KeyError))
+    replies: Any = Replies()
+    reader = RedisSessionReader(replies)
+    asked = [reader.read(AccessClaims("u", "s", f"t-{number}", 0, 1)) for number in range(2)]
+    assert [type(await each) for each in asked] == [KeyError, KeyError]
