@@ -195,7 +195,7 @@ def answered(method: str, behaviour: Behaviour, room: Room, observer: CallObserv
         method: its full name.
         behaviour: what it does with a request and its context.
         room: where its calls find room.
-        observer: told of every call.
+        observer: notified when a call ends.
     """
     ended = observer.call_ended
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from session_service.domain.errors import TokenInvalid, TokenMissing
 from session_service.domain.service_keys import ServiceKey, ServiceKeys, new_service_key, service_key_digest
+from session_service.rpc import caller
 from session_service.rpc.caller import Callers, bearer_token
 
 KEY = new_service_key()
@@ -92,6 +93,18 @@ def test_the_true_client_address(peer: str, forwarded: list[str], address: str) 
     """The peer's address, or what the chain of trusted proxies says it is (ASVS 15.3.4)."""
     metadata = [("x-forwarded-for", each) for each in forwarded]
     assert CALLERS.ip_address(_call(*metadata, peer=peer)) == address
+
+
+def test_long_text_in_place_of_an_address_is_not_remembered() -> None:
+    """Addresses are remembered by their text: what is too long for one takes no memory, and is none."""
+    remembered = caller._reads_as_address.cache_info
+    call = _call(("x-forwarded-for", "9" * 4_000), peer="ipv4:10.1.1.1:1")
+    assert CALLERS.ip_address(call) == "10.1.1.1"
+    before = remembered().currsize
+    for number in range(10):
+        longer = _call(("x-forwarded-for", f"{number:0>65}"), peer="ipv4:10.1.1.1:1")
+        assert CALLERS.ip_address(longer) == "10.1.1.1"
+    assert remembered().currsize == before
 
 
 @given(st.lists(st.text(), max_size=4))

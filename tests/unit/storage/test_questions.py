@@ -137,8 +137,10 @@ async def test_reads_of_one_turn_share_a_trip() -> None:
     assert len(replies.packed) == 1
 
 
-@pytest.mark.parametrize("begins", [False, True])
-async def test_reads_that_are_held_back_share_a_trip(begins: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first_leaves", [False, True])
+async def test_reads_that_are_held_back_share_a_trip(
+    first_leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those of several turns leave together in the end, also without the one that came first."""
     monkeypatch.setattr(Gathering, "holds", True)
     monkeypatch.setattr(Gathering, "__init__", lambda _: None)
@@ -153,7 +155,7 @@ async def test_reads_that_are_held_back_share_a_trip(begins: bool, monkeypatch: 
         asked.append(reader.read(AccessClaims("u", "s", f"t-{number}", 0, 1)))
         await asyncio.sleep(0)
     assert not replies.packed
-    if begins:
+    if first_leaves:
         asked.pop(0).cancel()
     assert [await each for each in asked] == [STATE] * len(asked)
     assert len(replies.packed) == 3
